@@ -1,0 +1,7 @@
+module headend-agent
+
+go 1.26.8
+
+require github.com/prometheus/procfs v0.23.0
+
+require golang.org/x/sys v0.49.0 // indirect

@@ -1,0 +1,267 @@
+package metric
+
+import (
+	"hash/maphash"
+	"slices"
+	"strings"
+	"time"
+)
+
+// Set gathers what one run of a probe finds. The Runner owns it and lends it to one run at a time. It is made to be used
+// again: when a run adds the same series in the same order as the last one, nothing is allocated and only
+// numbers move. The zero Set is not usable: see NewSet.
+type Set struct {
+	table *Table
+	limit int
+
+	// Add's memory: which label values stand for which series.
+	seed    maphash.Seed
+	known   map[uint64]*entry
+	order   []*entry // of the last run
+	next    []*entry // of this one
+	sweepAt time.Time
+	gen     int64 // number of this run
+	swept   int64 // and of the run at the last sweep
+
+	// What this run has added, and the Series slice of the last round.
+	refs    []Ref
+	values  []float64
+	own     []ownTime
+	startMs int64
+	last    []Ref // of the newest round that was not all stale markers
+	live    bool  // last was sent, and not ended by stale markers
+	over    int
+	repeats int
+}
+
+// entry is a descriptor and label values, already interned.
+type entry struct {
+	desc   *Desc
+	values []string
+	ref    Ref
+	gen    int64
+	clash  *entry // another one with the same hash
+}
+
+type ownTime struct {
+	ref   Ref
+	value float64
+	ms    int64
+}
+
+// forgetAfter bounds how long label values that no longer come are remembered.
+const forgetAfter = time.Hour
+
+// NewSet returns an empty Set. A run may add at most limit series; what is beyond is counted and dropped.
+func NewSet(t *Table, limit int) *Set {
+	return &Set{table: t, limit: limit, seed: maphash.MakeSeed(), known: map[uint64]*entry{}}
+}
+
+// Add adds a sample. labelValues go with d.Labels; an empty value leaves its label out. An absent reading is no
+// Add, never a 0.
+func (s *Set) Add(d *Desc, value float64, labelValues ...string) {
+	if len(labelValues) != len(d.Labels) {
+		panic("metric: " + d.Name + " got a wrong number of label values")
+	}
+	var e *entry
+	if i := len(s.next); i < len(s.order) && s.order[i].is(d, labelValues) {
+		e = s.order[i]
+	} else if e = s.find(d, labelValues); e == nil {
+		return
+	}
+	e.gen = s.gen
+	s.next = append(s.next, e)
+	s.put(e.ref, value)
+}
+
+func (e *entry) is(d *Desc, values []string) bool {
+	return e.desc == d && slices.Equal(e.values, values)
+}
+
+// find looks up or makes the entry; nil at the limit.
+func (s *Set) find(d *Desc, values []string) *entry {
+	var h maphash.Hash
+	h.SetSeed(s.seed)
+	h.WriteString(d.Name)
+	for _, v := range values {
+		h.WriteByte(0xff)
+		h.WriteString(v)
+	}
+	key := h.Sum64()
+	for e := s.known[key]; e != nil; e = e.clash {
+		if e.is(d, values) {
+			return e
+		}
+	}
+	if len(s.refs) >= s.limit {
+		s.over++
+		return nil
+	}
+	ls := make([]Label, 0, len(values)+1)
+	ls = append(ls, Label{NameLabel, d.Name})
+	e := &entry{desc: d, values: make([]string, len(values)), clash: s.known[key]}
+	for i, v := range values {
+		e.values[i] = strings.Clone(v)
+		ls = append(ls, Label{d.Labels[i], v})
+	}
+	e.ref = s.table.Intern(NewLabels(ls), d)
+	s.known[key] = e
+	return e
+}
+
+// Intern returns the Ref of a label set, for probes that keep Refs by themselves and use AddRef. d may be shared
+// by the series of a family.
+func (s *Set) Intern(labels Labels, d *Desc) Ref { return s.table.Intern(labels, d) }
+
+// AddRef adds a sample of an interned series. timeMs is the source's own Unix time in milliseconds, or 0 for the round's.
+// As in Prometheus, a series with times of its own gets no stale marker.
+func (s *Set) AddRef(ref Ref, value float64, timeMs int64) {
+	switch {
+	case timeMs == 0:
+		s.put(ref, value)
+	case len(s.own) >= s.limit:
+		s.over++
+	default:
+		s.own = append(s.own, ownTime{ref, value, timeMs})
+	}
+}
+
+func (s *Set) put(ref Ref, value float64) {
+	if len(s.refs) >= s.limit {
+		s.over++
+		return
+	}
+	s.refs = append(s.refs, ref)
+	s.values = append(s.values, value)
+}
+
+// Since tells when the counters of this run began to count: for the host's, its boot.
+func (s *Set) Since(t time.Time) { s.startMs = t.UnixMilli() }
+
+// Len returns how many samples the run has added.
+func (s *Set) Len() int { return len(s.refs) + len(s.own) }
+
+// Counts returns what the last run lost: samples beyond the limit, and repeats of a series within the run.
+func (s *Set) Counts() (over, repeats int) { return s.over, s.repeats }
+
+// Reset begins a run. Slices of rounds that End returned are no longer valid, except Series.
+func (s *Set) Reset() {
+	s.gen++
+	s.next = s.next[:0]
+	s.refs = s.refs[:0]
+	s.values = s.values[:0]
+	s.own = s.own[:0]
+	s.startMs = 0
+	s.over, s.repeats = 0, 0
+}
+
+// End ends a run and yields its rounds in order of time: those with times of their own, then the one that bears at's time.
+// Series of the last run that did not come again are ended by a stale marker in it. The rounds are valid until Reset.
+func (s *Set) End(at Round, yield func(Round)) {
+	s.order, s.next = s.next, s.order
+	s.sweep()
+	s.endOwn(at, yield)
+	if at.StartMs == 0 && !at.Unset {
+		at.StartMs = s.startMs
+	}
+	if !s.live || !slices.Equal(s.refs, s.last) {
+		s.settle()
+	}
+	at.Series, at.Values = s.last, s.values
+	if len(s.values) > len(s.last) { // the vanished, for this round only
+		at.Series = slices.Clone(s.refs)
+	}
+	s.live = true
+	if len(at.Values) > 0 {
+		yield(at)
+	}
+}
+
+// settle makes last the list of this run, without repeats, and appends stale markers for the vanished to refs and values.
+func (s *Set) settle() {
+	seen := make(map[Ref]bool, len(s.refs))
+	n := 0
+	for i, r := range s.refs {
+		if seen[r] {
+			s.repeats++
+			continue
+		}
+		seen[r] = true
+		s.refs[n], s.values[n] = r, s.values[i]
+		n++
+	}
+	s.refs, s.values = s.refs[:n], s.values[:n]
+	before, live := s.last, s.live
+	if !slices.Equal(s.refs, s.last) {
+		s.last = slices.Clone(s.refs)
+	}
+	if !live {
+		return
+	}
+	for _, r := range before {
+		if !seen[r] {
+			s.refs = append(s.refs, r)
+			s.values = append(s.values, Stale())
+		}
+	}
+}
+
+// Fail ends a run that failed: what it added is discarded and every live series ended by a stale marker.
+func (s *Set) Fail(at Round, yield func(Round)) {
+	if !s.live || len(s.last) == 0 {
+		return
+	}
+	s.live = false
+	s.values = s.values[:0]
+	for range s.last {
+		s.values = append(s.values, Stale())
+	}
+	at.Series, at.Values = s.last, s.values
+	yield(at)
+}
+
+// endOwn yields one round for each time that the source gave by itself.
+func (s *Set) endOwn(at Round, yield func(Round)) {
+	slices.SortStableFunc(s.own, func(a, b ownTime) int { return int(min(max(a.ms-b.ms, -1), 1)) })
+	at.StartMs, at.Epoch, at.Unset = 0, 0, false
+	for from := 0; from < len(s.own); {
+		to := from
+		r := at
+		r.TimeMs = s.own[from].ms
+		r.Series, r.Values = nil, nil
+		for ; to < len(s.own) && s.own[to].ms == r.TimeMs; to++ {
+			r.Series = append(r.Series, s.own[to].ref)
+			r.Values = append(r.Values, s.own[to].value)
+		}
+		yield(r)
+		from = to
+	}
+}
+
+// sweep forgets label values that have not come for a while.
+func (s *Set) sweep() {
+	now := time.Now()
+	if s.sweepAt.IsZero() {
+		s.sweepAt = now.Add(forgetAfter)
+	}
+	if now.Before(s.sweepAt) {
+		return
+	}
+	s.sweepAt = now.Add(forgetAfter)
+	for key, first := range s.known {
+		var kept *entry
+		for e := first; e != nil; {
+			clash := e.clash
+			if e.gen > s.swept {
+				e.clash, kept = kept, e
+			}
+			e = clash
+		}
+		if kept == nil {
+			delete(s.known, key)
+		} else {
+			s.known[key] = kept
+		}
+	}
+	s.swept = s.gen
+}

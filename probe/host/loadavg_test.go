@@ -1,0 +1,5 @@
+package host
+
+import "testing"
+
+func TestLoadavg(t *testing.T) { golden(t, "loadavg") }

@@ -3,25 +3,13 @@ package buffer
 import (
 	"context"
 	"time"
+
+	"headend-agent/internal/metric"
 )
 
 // Options say how a destination reads.
 type Options struct {
 	MaxAge time.Duration // older samples are dropped and counted instead of handed out; 0: none is too old
-}
-
-// Limit bounds a batch.
-type Limit struct {
-	Samples int           // at most so many
-	Linger  time.Duration // wait so long after the oldest round's Append for others to share the batch, unless it is full
-}
-
-// Outcome says what became of the samples of a batch. They should add up to Batch.Count.
-type Outcome struct {
-	Delivered int            // the receiver has them
-	Refused   int            // the receiver answered that it will not have them
-	Uncertain int            // an answer was lost, and a later one was a refusal: the receiver may have them
-	Dropped   map[string]int // given up here, by reason
 }
 
 // position is the next sample that a destination wants: skip samples of round seq are acknowledged already.
@@ -42,11 +30,12 @@ type Reader struct {
 
 	// Guarded by b.mu.
 	at    position
-	out   bool // batch is with the sender: its samples are safe there while the ring overwrites them
-	limbo int  // samples of batch that the ring has overwritten
+	out   bool     // a batch, at..to, is with the sender: its samples are safe there while the ring overwrites them
+	to    position // where the batch ends
+	limbo int      // samples of the batch that the ring has overwritten
 	stats Ledger
 
-	batch Batch // reused
+	batch metric.Batch // reused
 	group grouper
 }
 
@@ -74,7 +63,7 @@ func (b *Buffer) Forget(destination string) {
 
 // Next waits for data and returns the oldest samples that are not acknowledged, grouped by series. It removes nothing: until
 // Ack it returns the same place again. The batch is the reader's and valid until the next call.
-func (r *Reader) Next(ctx context.Context, limit Limit) (*Batch, error) {
+func (r *Reader) Next(ctx context.Context, limit metric.Limit) (*metric.Batch, error) {
 	for {
 		r.b.mu.Lock()
 		r.dropOld()
@@ -103,13 +92,13 @@ func (r *Reader) Next(ctx context.Context, limit Limit) (*Batch, error) {
 }
 
 // Ack tells what became of a batch; the destination will not see it again.
-func (r *Reader) Ack(batch *Batch, o Outcome) {
+func (r *Reader) Ack(_ *metric.Batch, o metric.Outcome) {
 	r.b.mu.Lock()
 	defer r.b.mu.Unlock()
 	r.stats.add(o)
 	r.limbo, r.out = 0, false
-	if r.at.before(batch.to) {
-		r.at = batch.to
+	if r.at.before(r.to) {
+		r.at = r.to
 	}
 	r.b.release()
 }
@@ -117,10 +106,10 @@ func (r *Reader) Ack(batch *Batch, o Outcome) {
 // overwrite moves the cursor past its round, of so many samples, which the ring gives up.
 func (r *Reader) overwrite(samples int) {
 	safe := r.at.skip // the end of what is acknowledged or with the sender
-	if r.out && r.at.before(r.batch.to) {
+	if r.out && r.at.before(r.to) {
 		safe = samples
-		if r.batch.to.seq == r.at.seq {
-			safe = r.batch.to.skip
+		if r.to.seq == r.at.seq {
+			safe = r.to.skip
 		}
 		r.limbo += safe - r.at.skip
 	}
@@ -157,7 +146,7 @@ func (r *Reader) rest() []stored {
 }
 
 // ready returns 0 when a batch may be handed out, how long to wait for it, or -1 where only an Append helps.
-func (r *Reader) ready(limit Limit) time.Duration {
+func (r *Reader) ready(limit metric.Limit) time.Duration {
 	rounds := r.rest()
 	samples := -r.at.skip
 	for i := range rounds {
@@ -200,7 +189,7 @@ func (r *Reader) dropOld() {
 
 // fill makes the batch of up to limit samples from the cursor on.
 func (r *Reader) fill(limit int) {
-	r.batch.from, r.batch.to = r.at, r.at
+	r.to = r.at
 	r.group.reset()
 	for i := range r.rest() {
 		s := &r.rest()[i]
@@ -208,7 +197,7 @@ func (r *Reader) fill(limit int) {
 		if !known || limit == 0 {
 			break
 		}
-		skip := r.batch.to.skip
+		skip := r.to.skip
 		n := min(limit, len(s.Values)-skip)
 		var start int64
 		if s.StartMs != 0 {
@@ -217,9 +206,9 @@ func (r *Reader) fill(limit int) {
 		r.group.add(s.Series[skip:skip+n], s.Values[skip:skip+n], ms, start)
 		limit -= n
 		if skip+n == len(s.Values) {
-			r.batch.to = position{seq: s.seq + 1}
+			r.to = position{seq: s.seq + 1}
 		} else {
-			r.batch.to.skip = skip + n
+			r.to.skip = skip + n
 		}
 	}
 	r.group.finish(&r.batch)

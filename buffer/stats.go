@@ -15,7 +15,7 @@ type Ledger struct {
 	Dropped                       map[string]uint64 // by reason: overflow, max_age, and what senders give
 }
 
-func (l *Ledger) add(o Outcome) {
+func (l *Ledger) add(o metric.Outcome) {
 	l.Delivered += uint64(o.Delivered)
 	l.Refused += uint64(o.Refused)
 	l.Uncertain += uint64(o.Uncertain)

@@ -2,28 +2,12 @@ package buffer
 
 import "headend-agent/internal/metric"
 
-// Batch is a piece of the ring as a destination gets it: all samples of a series together.
-type Batch struct {
-	Series []Samples // in no order
-	Count  int       // of samples
-
-	from, to position
-}
-
-// Samples are the samples of one series, in order of time.
-type Samples struct {
-	Ref     metric.Ref
-	StartMs int64 // since when a counter counts, Unix milliseconds; 0 where that is not known
-	TimesMs []int64
-	Values  []float64
-}
-
 // grouper turns rounds into samples by series: first it notes the pieces, then it lays all samples of a series side by side.
 // Its memory is used again.
 type grouper struct {
 	pieces []piece
 	index  map[metric.Ref]int32
-	series []Samples
+	series []metric.Samples
 	counts []int32
 	slots  []int32 // for each sample of each piece, its series
 	times  []int64
@@ -54,7 +38,7 @@ func (g *grouper) add(series []metric.Ref, values []float64, timeMs, startMs int
 		if !ok {
 			i = int32(len(g.series))
 			g.index[ref] = i
-			g.series = append(g.series, Samples{Ref: ref, StartMs: startMs})
+			g.series = append(g.series, metric.Samples{Ref: ref, StartMs: startMs})
 			g.counts = append(g.counts, 0)
 		}
 		g.counts[i]++
@@ -63,7 +47,7 @@ func (g *grouper) add(series []metric.Ref, values []float64, timeMs, startMs int
 	g.pieces = append(g.pieces, piece{series, values, timeMs, g.slots[from:len(g.slots):len(g.slots)]})
 }
 
-func (g *grouper) finish(b *Batch) {
+func (g *grouper) finish(b *metric.Batch) {
 	total := len(g.slots)
 	g.times, g.values = grow(g.times, total), grow(g.values, total)
 	from := 0

@@ -34,6 +34,8 @@ type Reader struct {
 	to    position // where the batch ends
 	limbo int      // samples of the batch that the ring has overwritten
 	stats Ledger
+	late  bool // the last attempt failed
+	note  string
 
 	batch metric.Batch // reused
 	group grouper
@@ -96,11 +98,34 @@ func (r *Reader) Ack(_ *metric.Batch, o metric.Outcome) {
 	r.b.mu.Lock()
 	defer r.b.mu.Unlock()
 	r.stats.add(o)
+	r.late = false
 	r.limbo, r.out = 0, false
 	if r.at.before(r.to) {
 		r.at = r.to
 	}
 	r.b.release()
+}
+
+// Fail tells that an attempt to send the batch failed and will be made again; answerLost that the receiver may have it
+// nevertheless.
+func (r *Reader) Fail(_ *metric.Batch, answerLost bool) {
+	r.b.mu.Lock()
+	defer r.b.mu.Unlock()
+	r.late = true
+}
+
+// Note returns what SetNote has kept for the destination.
+func (r *Reader) Note() string {
+	r.b.mu.Lock()
+	defer r.b.mu.Unlock()
+	return r.note
+}
+
+// SetNote keeps a short text with the cursor, for what a sender has learned of its receiver.
+func (r *Reader) SetNote(text string) {
+	r.b.mu.Lock()
+	defer r.b.mu.Unlock()
+	r.note = text
 }
 
 // overwrite moves the cursor past its round, of so many samples, which the ring gives up.

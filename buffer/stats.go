@@ -29,6 +29,7 @@ type DestinationStats struct {
 	Ledger
 	Pending   int     // samples
 	OldestAge float64 // seconds since the oldest pending sample was appended
+	Late      bool    // the last attempt to send failed
 }
 
 // Stats is the buffer now.
@@ -48,7 +49,7 @@ func (b *Buffer) Stats() Stats {
 		d := DestinationStats{Ledger: r.stats}
 		d.Dropped = maps.Clone(r.stats.Dropped)
 		n, age := r.pending()
-		d.Pending, d.OldestAge = n, age.Seconds()
+		d.Pending, d.OldestAge, d.Late = n, age.Seconds(), r.late
 		s.Destinations[name] = d
 	}
 	return s

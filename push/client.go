@@ -33,7 +33,7 @@ func newClient(cfg Config, version string) (*client, error) {
 		return nil, fmt.Errorf("remote_write %s: %w", cfg.Destination(), err)
 	}
 	return &client{
-		url: cfg.URL.String(), headers: cfg.Headers, agent: "headend-agent/" + version, timeout: time.Duration(cfg.RemoteTimeout), http: c,
+		url: cfg.URL, headers: cfg.Headers, agent: "headend-agent/" + version, timeout: time.Duration(cfg.RemoteTimeout), http: c,
 	}, nil
 }
 

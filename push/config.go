@@ -3,7 +3,10 @@ package push
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"net/url"
+	"os"
+	"slices"
 	"time"
 
 	"github.com/alecthomas/units"
@@ -14,7 +17,7 @@ import (
 
 // Config is one entry of the `remote_write:` block, with Prometheus' names for what Prometheus has too.
 type Config struct {
-	URL                   *promconfig.URL   `yaml:"url"`
+	URL                   string            `yaml:"url"`
 	Name                  string            `yaml:"name"` // the label "destination"; the URL's host where it is empty
 	RemoteTimeout         model.Duration    `yaml:"remote_timeout"`
 	Headers               map[string]string `yaml:"headers"`
@@ -56,16 +59,24 @@ func (c Config) Destination() string {
 	if c.Name != "" {
 		return c.Name
 	}
-	return c.URL.Host
+	u, err := url.Parse(c.URL)
+	if err != nil {
+		return "" // Validate refuses it
+	}
+	return u.Host
 }
 
 // Validate says what is wrong with an entry, and what to write instead.
 func (c Config) Validate() error {
-	if c.URL == nil || c.URL.URL == nil {
-		return errors.New("url is missing: give the receiver's remote-write address, like https://prometheus.example/api/v1/write")
+	if c.URL == "" {
+		return errors.New("url is missing; give the receiver's remote-write address, like https://prometheus.example/api/v1/write")
 	}
-	if (c.URL.Scheme != "http" && c.URL.Scheme != "https") || c.URL.Host == "" {
-		return fmt.Errorf("url %q needs http:// or https:// and a host", (&url.URL{Scheme: c.URL.Scheme, Host: c.URL.Host, Path: c.URL.Path, Opaque: c.URL.Opaque}).String())
+	u, err := url.Parse(c.URL)
+	if err != nil {
+		return errors.New("url cannot be read; write it like https://prometheus.example/api/v1/write") // it may hold a password
+	}
+	if (u.Scheme != "http" && u.Scheme != "https") || u.Host == "" {
+		return fmt.Errorf("url %q needs http:// or https:// and a host", u.Redacted())
 	}
 	for _, choice := range []struct {
 		key, value string
@@ -88,7 +99,48 @@ func (c Config) Validate() error {
 			return fmt.Errorf("headers: %s is set by the protocol and cannot be changed", name)
 		}
 	}
-	return c.HTTP.Validate()
+	if err := c.HTTP.Validate(); err != nil {
+		return err
+	}
+	return c.readable()
+}
+
+// readable complains at start about secret files that cannot be read; they are read anew for each request.
+func (c Config) readable() error {
+	files := map[string]string{"bearer_token_file": c.HTTP.BearerTokenFile, "tls_config.ca_file": c.HTTP.TLSConfig.CAFile,
+		"tls_config.cert_file": c.HTTP.TLSConfig.CertFile, "tls_config.key_file": c.HTTP.TLSConfig.KeyFile}
+	if b := c.HTTP.BasicAuth; b != nil {
+		files["basic_auth.username_file"], files["basic_auth.password_file"] = b.UsernameFile, b.PasswordFile
+	}
+	if a := c.HTTP.Authorization; a != nil {
+		files["authorization.credentials_file"] = a.CredentialsFile
+	}
+	if o := c.HTTP.OAuth2; o != nil {
+		files["oauth2.client_secret_file"] = o.ClientSecretFile
+	}
+	for _, key := range slices.Sorted(maps.Keys(files)) {
+		if files[key] == "" {
+			continue
+		}
+		f, err := os.Open(files[key])
+		if err != nil {
+			return fmt.Errorf("%s: %w; the agent's user must be able to read it", key, err)
+		}
+		f.Close()
+	}
+	return nil
+}
+
+// Unsupported are keys of Prometheus' own `remote_write:` that have no meaning here, and what takes their place.
+var Unsupported = map[string]string{
+	"queue_config":           "one request at a time is in flight, and requests are sized by themselves; see flush_interval and backlog_bytes_per_second",
+	"metadata_config":        "remote write 2.0 carries metadata with each series",
+	"send_exemplars":         "there are no exemplars",
+	"send_native_histograms": "there are no native histograms",
+	"round_robin_dns":        "a changed address is used after the first failure",
+	"sigv4":                  "sign through a proxy",
+	"azuread":                "use oauth2",
+	"google_iam":             "use a collector there",
 }
 
 func oneOf(key, value string, allowed []string) error {

@@ -16,6 +16,11 @@ type Source interface {
 	Next(context.Context, metric.Limit) (*metric.Batch, error)
 	// Ack tells what became of the batch that Next returned last.
 	Ack(*metric.Batch, metric.Outcome)
+	// Fail tells that an attempt failed and will be made again; answerLost that the receiver may have the batch nevertheless.
+	Fail(b *metric.Batch, answerLost bool)
+	// Note and SetNote keep a short text over restarts.
+	Note() string
+	SetNote(string)
 	// Pending returns how many samples wait, and since when the oldest does.
 	Pending() (samples int, age time.Duration)
 }
@@ -61,42 +66,49 @@ func New(cfg Config, source Source, external []metric.Label, version string, log
 	return s, nil
 }
 
-// Run sends until ctx ends. What is then not acknowledged stays in the source.
+// Run sends until ctx ends, and then what is left for as long as lastDrain, but not where the destination is in trouble.
+// What is not acknowledged stays in the source.
 func (s *Sender) Run(ctx context.Context) {
+	hard, cancel := context.WithCancel(context.WithoutCancel(ctx)) // a request in flight is not cut by the stop itself
+	defer cancel()
+	defer context.AfterFunc(ctx, func() { time.AfterFunc(lastDrain, cancel) })()
 	// The first flush comes at once. Later a round waits a little less than the interval: where that equals the probes', the
 	// next round then has a request of its own instead of being cut in two.
 	linger := firstFlush
 	for {
 		batch, err := s.source.Next(ctx, metric.Limit{Samples: maxSamples, Linger: linger})
-		if err != nil || !s.deliver(ctx, batch) {
+		if err != nil {
+			break
+		}
+		if !s.deliver(ctx, hard, batch) {
 			return
 		}
 		linger = time.Duration(s.cfg.FlushInterval) * 9 / 10
 	}
-}
-
-// Drain sends what is left, for as long as ctx allows: not at all where the destination is in trouble.
-func (s *Sender) Drain(ctx context.Context) {
 	for s.trouble == "" {
 		if n, _ := s.source.Pending(); n == 0 {
 			return
 		}
-		batch, err := s.source.Next(ctx, metric.Limit{Samples: maxSamples})
-		if err != nil || !s.deliver(ctx, batch) {
+		batch, err := s.source.Next(hard, metric.Limit{Samples: maxSamples})
+		if err != nil || !s.deliver(ctx, hard, batch) {
 			return
 		}
 	}
 }
 
-// deliver posts a batch until the receiver has judged all of it, and acknowledges it. It returns false when ctx ended first.
-func (s *Sender) deliver(ctx context.Context, batch *metric.Batch) bool {
+// lastDrain bounds the sending that goes on after a stop.
+const lastDrain = 5 * time.Second
+
+// deliver posts a batch until the receiver has judged all of it, and acknowledges it. It returns false when hard ended first, or
+// soft while it waited for another attempt.
+func (s *Sender) deliver(soft, hard context.Context, batch *metric.Batch) bool {
 	var out metric.Outcome
 	rest := batch.Series
 	for len(rest) > 0 {
 		body, samples, taken, cut := s.encode(rest)
 		out.Dropped = count(out.Dropped, "relabel", cut)
 		if samples > 0 {
-			delivered, ok := s.send(ctx, body, samples)
+			delivered, ok := s.send(soft, hard, batch, body, samples)
 			if !ok {
 				return false
 			}
@@ -147,13 +159,13 @@ func (s *Sender) encode(series []metric.Samples) (body []byte, samples, taken, c
 }
 
 // send posts one body until there is a final answer: how many samples the receiver took, or -1 when the body has to
-// be encoded anew. ok is false when ctx ended first.
-func (s *Sender) send(ctx context.Context, body []byte, samples int) (delivered int, ok bool) {
+// be encoded anew. ok is false as deliver's result is.
+func (s *Sender) send(soft, hard context.Context, batch *metric.Batch, body []byte, samples int) (delivered int, ok bool) {
 	for {
 		s.stats.request(samples)
 		start := time.Now()
-		a := s.client.post(ctx, s.proto, body)
-		if ctx.Err() != nil {
+		a := s.client.post(hard, s.proto, body)
+		if hard.Err() != nil {
 			return 0, false
 		}
 		s.stats.answer(a, time.Since(start))
@@ -172,12 +184,15 @@ func (s *Sender) send(ctx context.Context, body []byte, samples int) (delivered 
 			return -1, true
 		}
 		s.complain(v.why)
+		s.source.Fail(batch, a.status == 0)
 		delay := s.backoff.next(v.longest, a.retryAfter)
 		s.waiting.Store(true)
+		timer := time.NewTimer(delay)
 		select {
-		case <-ctx.Done():
+		case <-soft.Done():
+			timer.Stop()
 			return 0, false
-		case <-time.After(delay):
+		case <-timer.C:
 		}
 		s.waiting.Store(false)
 	}

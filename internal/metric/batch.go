@@ -14,11 +14,23 @@ type Samples struct {
 type Batch struct {
 	Series []Samples // in no order
 	Count  int       // of samples
+
+	// Unsure: an earlier process of the agent may have sent this very batch; its answer is not known.
+	Unsure bool
 }
+
+// Lane tells which end of the buffer a batch is from.
+type Lane uint8
+
+const (
+	Oldest Lane = iota // what is not acknowledged, oldest first; the only lane of a destination that wants order
+	Live               // what is newest, beside a backlog
+)
 
 // Limit bounds a batch.
 type Limit struct {
 	Samples int           // at most so many
+	Lane    Lane          // a destination has one batch of each lane in hand at most
 	Linger  time.Duration // wait so long after the oldest round came for others to share the batch, unless it is full
 }
 

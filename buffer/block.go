@@ -224,7 +224,7 @@ func (r *blockReader) rounds(k *book, seq uint64, samples int) ([]round, error) 
 		if int(rounds[i].list) >= len(k.lists) {
 			return nil, errBlock
 		}
-		rounds[i].seq = seq + uint64(i)
+		rounds[i].seq = seq + uint64(n)
 		n += len(k.lists[rounds[i].list])
 	}
 	if n != samples {

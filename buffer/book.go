@@ -25,7 +25,8 @@ type book struct {
 	equal   map[uint64]uint32 // by hash, a list
 	seed    maphash.Seed
 	entries int // of all lists
-	labels  int // bytes of all labels
+	bytes   int // of what appendSince would write, about
+	checked int // of them: so many are known to fit
 }
 
 // sliceID is a slice by identity. As the slice is kept beside it, no other can come to the same address.
@@ -63,10 +64,12 @@ func (k *book) add(refs []metric.Ref) uint32 {
 		}
 	}
 	slices.SortFunc(fresh, func(a, b metric.Ref) int { return cmp.Compare(a.Labels, b.Labels) })
+	last := metric.Labels("")
 	for _, r := range fresh {
 		k.numbers[r] = uint32(len(k.series))
 		k.series = append(k.series, r)
-		k.labels += len(r.Labels)
+		k.bytes += 4 + len(r.Labels) - sharedPrefix(last, r.Labels)
+		last = r.Labels
 	}
 	ids := make([]uint32, len(refs))
 	var h maphash.Hash
@@ -80,6 +83,7 @@ func (k *book) add(refs []metric.Ref) uint32 {
 		list = uint32(len(k.lists))
 		k.lists = append(k.lists, ids)
 		k.entries += len(ids)
+		k.bytes += 2 * len(ids)
 		k.equal[h.Sum64()] = list
 	}
 	if len(k.known) >= maxKnown {
@@ -87,6 +91,23 @@ func (k *book) add(refs []metric.Ref) uint32 {
 	}
 	k.known[sliceID{unsafe.SliceData(refs), len(refs)}] = knownList{refs, list}
 	return list
+}
+
+// fits tells whether the dictionary leaves a slot room for a block. It is packed only where that is in doubt.
+func (k *book) fits(pack *packer) bool {
+	if k.bytes <= max(maxBookPacked, k.checked) {
+		return true
+	}
+	if len(pack.append(nil, k.appendSince(nil, mark{}))) > maxBookPacked {
+		return false
+	}
+	k.checked = k.bytes + maxBookPacked/8
+	return true
+}
+
+// view is the book as it is now, for reading while it grows.
+func (k *book) view() *book {
+	return &book{id: k.id, series: k.series[:len(k.series):len(k.series)], lists: k.lists[:len(k.lists):len(k.lists)]}
 }
 
 // mark is how much of a book somebody has.

@@ -71,14 +71,14 @@ func (u *unpacker) cut(b, dst []byte, limit int) (section, rest []byte, err erro
 		}
 	}
 	dst = grow(dst, int(size))
-	section, err = u.dec.DecodeAll(b[:packed], dst[:0:size])
+	out, err := u.dec.DecodeAll(b[:packed], dst[:0:size])
 	if err != nil {
 		return nil, nil, fmt.Errorf("unpack section: %w", err)
 	}
-	if uint64(len(section)) != size {
+	if uint64(len(out)) != size {
 		return nil, nil, errShort
 	}
-	return section, b[packed:], nil
+	return dst, b[packed:], nil
 }
 
 func cutUvarint(b []byte) (uint64, []byte, error) {
@@ -138,22 +138,19 @@ func (u *unpacker) cutSymbols(b, dst []byte, limit int) (section, rest []byte, e
 		u.huffman.MaxDecodedSize = size
 		_, body, err := huff0.ReadTable(packed, &u.huffman)
 		if err == nil {
-			dst, err = u.huffman.Decoder().Decompress4X(dst[:0:size], body)
+			_, err = u.huffman.Decoder().Decompress4X(dst[:0:size], body)
 		}
 		if err != nil {
 			return nil, nil, fmt.Errorf("unpack symbols: %w", err)
 		}
-	case kind == symbolsPlain:
-		dst = append(dst[:0], packed...)
+	case kind == symbolsPlain && n == size:
+		copy(dst, packed)
 	case kind == symbolsRepeat && n == 1:
 		for i := range dst {
 			dst[i] = packed[0]
 		}
 	default:
 		return nil, nil, errBlock
-	}
-	if len(dst) != size {
-		return nil, nil, errShort
 	}
 	return dst, rest, nil
 }

@@ -17,15 +17,16 @@ import (
 
 // Buffer is one ring that serves all destinations. Its methods may be called from any goroutine.
 type Buffer struct {
-	cfg   Config
-	table *metric.Table
-	log   *slog.Logger
-	fs    FS
-	pack  packer
-	stop  chan struct{}
-	wake  chan struct{}
-	done  sync.WaitGroup
-	io    sync.Mutex // held while the disk is written; taken before mu
+	cfg    Config
+	table  *metric.Table
+	log    *slog.Logger
+	fs     FS
+	pack   packer
+	opened time.Time
+	stop   chan struct{}
+	wake   chan struct{}
+	done   sync.WaitGroup
+	io     sync.Mutex // held while the disk is written; taken before mu
 
 	mu       sync.Mutex
 	book     *book

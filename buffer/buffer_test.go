@@ -60,13 +60,13 @@ func TestNextRemovesNothing(t *testing.T) {
 	suite(t, func(t *testing.T, r *rig) {
 		d := r.b.Reader("a", Options{})
 		r.append(9)
-		first := map[string]float64{}
+		first := map[sampleKey]float64{}
 		r.take(r.tryNext(d, 25), first)
 		r.append(9)
-		again := map[string]float64{}
+		again := map[sampleKey]float64{}
 		batch := r.tryNext(d, 1000)
 		r.take(batch, again)
-		if !slices.Equal(sortedKeys(first), sortedKeys(again)) || !batch.Unsure {
+		if !sameKeys(first, again) || !batch.Unsure {
 			t.Errorf("%d samples at first, %d when asked again; unsure: %v", len(first), len(again), batch.Unsure)
 		}
 		d.Ack(batch, metric.Outcome{Delivered: batch.Count})
@@ -111,7 +111,7 @@ func TestFullBufferDropsTheOldest(t *testing.T) {
 		r.feed.noisy = true
 		d := r.b.Reader("a", Options{})
 		held := r.tryNextAfter(d, 1, 500)
-		const rounds = 3000
+		const rounds = 1200
 		for range rounds / 100 {
 			r.append(100)
 			r.commit()
@@ -198,7 +198,7 @@ func TestRestamp(t *testing.T) {
 func TestLiveFirst(t *testing.T) {
 	suite(t, func(t *testing.T, r *rig) {
 		d := r.b.Reader("a", Options{LiveFirst: true})
-		got := map[string]float64{}
+		got := map[sampleKey]float64{}
 		lane := func(l metric.Lane, limit int) *metric.Batch {
 			batch, err := d.Next(context.Background(), metric.Limit{Samples: limit, Lane: l})
 			if err != nil {
@@ -264,7 +264,7 @@ func TestRestartContinues(t *testing.T) {
 		r.commit()
 		r.append(20)
 		batch := r.tryNext(d, 123)
-		got := map[string]float64{}
+		got := map[sampleKey]float64{}
 		r.take(batch, got)
 		d.Ack(batch, metric.Outcome{Delivered: 123})
 		r.b.Close()
@@ -291,7 +291,7 @@ func TestKillCostsNothing(t *testing.T) {
 		if r.runtime == "" {
 			t.Skip("without a tail it may")
 		}
-		got := map[string]float64{}
+		got := map[sampleKey]float64{}
 		for cycle := range 5 {
 			d := r.b.Reader("a", Options{})
 			r.append(20)
@@ -302,16 +302,16 @@ func TestKillCostsNothing(t *testing.T) {
 			batch := r.tryNext(d, 95)
 			r.take(batch, got)
 			d.Ack(batch, metric.Outcome{Delivered: batch.Count})
-			inFlight := map[string]float64{}
+			inFlight := map[sampleKey]float64{}
 			r.take(r.tryNext(d, 33), inFlight)
 			r.append(3)
 			r.b.kill()
 			r.open()
 			d = r.b.Reader("a", Options{})
 			batch = r.tryNext(d, 1000)
-			again := map[string]float64{}
+			again := map[sampleKey]float64{}
 			r.take(batch, again)
-			if !batch.Unsure || !slices.Equal(sortedKeys(again), sortedKeys(inFlight)) {
+			if !batch.Unsure || !sameKeys(again, inFlight) {
 				t.Fatalf("cycle %d: the batch in flight had %d samples; after the kill the first has %d; unsure: %v", cycle, len(inFlight), len(again), batch.Unsure)
 			}
 		}
@@ -417,4 +417,14 @@ func TestSeriesThatComeAndGo(t *testing.T) {
 			t.Errorf("%d series in the book, of which 200 live", n)
 		}
 	})
+}
+
+// sameKeys compares what came, not the values: a stale marker is unlike itself.
+func sameKeys(a, b map[sampleKey]float64) bool {
+	for k := range a {
+		if _, ok := b[k]; !ok {
+			return false
+		}
+	}
+	return len(a) == len(b)
 }

@@ -41,6 +41,7 @@ const (
 	maxBadSlots = 3
 	checkEvery  = time.Second
 	forgetAfter = 7 * 24 * time.Hour
+	settling    = 10 * time.Minute // from the start on, for destinations to be configured again
 )
 
 // run writes to disk when that is due.
@@ -55,6 +56,7 @@ func (b *Buffer) run() {
 		case <-tick.C:
 			now := time.Now()
 			b.mu.Lock()
+			b.expire(now)
 			due, again := b.due(now), b.disk.mode != ModeDisk && now.After(b.disk.retry)
 			b.mu.Unlock()
 			if again {
@@ -66,6 +68,23 @@ func (b *Buffer) run() {
 		case <-b.wake:
 			b.commit(false)
 		}
+	}
+}
+
+// expire drops cursors of destinations that have not been configured for long.
+func (b *Buffer) expire(now time.Time) {
+	if len(b.dormant) == 0 || now.Sub(b.opened) < settling {
+		return
+	}
+	b.dormant = slices.DeleteFunc(b.dormant, func(c cursor) bool {
+		old := now.Sub(time.Unix(c.seen, 0)) > forgetAfter
+		if old {
+			b.log.Info("buffer: a destination was not configured for a week; its place is forgotten", "destination", c.name)
+		}
+		return old
+	})
+	if len(b.dormant) == 0 {
+		b.release()
 	}
 }
 

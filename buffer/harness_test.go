@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"log/slog"
 	"math"
-	"slices"
 	"testing"
 	"time"
 
@@ -31,12 +30,12 @@ type feed struct {
 	series  []metric.Ref
 	rounds  int
 	startMs int64
-	all     map[string]float64 // series@time: value
-	noisy   bool               // values are hard to compress
+	all     map[sampleKey]float64
+	noisy   bool // values are hard to compress
 }
 
 func newFeed(table *metric.Table, series int) *feed {
-	f := &feed{startMs: time.Now().UnixMilli() - 1000, all: map[string]float64{}}
+	f := &feed{startMs: time.Now().UnixMilli() - 1000, all: map[sampleKey]float64{}}
 	for i := range series {
 		d := &metric.Desc{Name: fmt.Sprintf("feed_%d_total", i%7), Help: "Feed.", Type: metric.Counter}
 		f.series = append(f.series, table.Intern(metric.LabelsOf(d.Name, "n", fmt.Sprint(i)), d))
@@ -61,7 +60,13 @@ func (f *feed) round() metric.Round {
 	return r
 }
 
-func key(s metric.Ref, ms int64) string { return fmt.Sprint(s.Labels, "@", ms) }
+// sampleKey tells a sample from all others.
+type sampleKey struct {
+	series metric.Labels
+	ms     int64
+}
+
+func key(s metric.Ref, ms int64) sampleKey { return sampleKey{s.Labels, ms} }
 
 func smallConfig(path string) Config {
 	return Config{Path: path, Size: 4 * units.MiB, Memory: units.MiB, CommitInterval: model.Duration(30 * time.Second)}
@@ -114,9 +119,9 @@ func (r *rig) commit() {
 
 // drain reads all there is, acknowledges it, and returns it by series and time. Samples that come twice, in disorder or with
 // values that nobody has appended are errors.
-func (r *rig) drain(d *Reader, limit int) map[string]float64 {
+func (r *rig) drain(d *Reader, limit int) map[sampleKey]float64 {
 	r.t.Helper()
-	got := map[string]float64{}
+	got := map[sampleKey]float64{}
 	for {
 		batch := r.tryNext(d, limit)
 		if batch == nil {
@@ -127,7 +132,7 @@ func (r *rig) drain(d *Reader, limit int) map[string]float64 {
 	}
 }
 
-func (r *rig) take(batch *metric.Batch, got map[string]float64) {
+func (r *rig) take(batch *metric.Batch, got map[sampleKey]float64) {
 	r.t.Helper()
 	n := 0
 	for _, s := range batch.Series {
@@ -139,10 +144,10 @@ func (r *rig) take(batch *metric.Batch, got map[string]float64) {
 			last = ms
 			k := key(s.Ref, ms)
 			if _, twice := got[k]; twice {
-				r.t.Fatalf("%s comes twice", k)
+				r.t.Fatalf("%v comes twice", k)
 			}
 			if want, ok := r.feed.all[k]; !ok || math.Float64bits(want) != math.Float64bits(s.Values[i]) {
-				r.t.Fatalf("%s is %v, want %v", k, s.Values[i], want)
+				r.t.Fatalf("%v is %v, want %v", k, s.Values[i], want)
 			}
 			got[k] = s.Values[i]
 			n++
@@ -169,7 +174,7 @@ func (r *rig) tryNext(d *Reader, limit int) *metric.Batch {
 }
 
 // wantRounds checks that got is exactly the rounds with the numbers from..to, counted from 1.
-func (r *rig) wantRounds(got map[string]float64, from, to int) {
+func (r *rig) wantRounds(got map[sampleKey]float64, from, to int) {
 	r.t.Helper()
 	missing := 0
 	for n := from; n <= to; n++ {
@@ -195,13 +200,4 @@ func (r *rig) accounted(name string, appended int) {
 	if sum != appended {
 		r.t.Fatalf("%d samples appended, %d accounted for: %+v", appended, sum, s)
 	}
-}
-
-func sortedKeys(m map[string]float64) []string {
-	var keys []string
-	for k := range m {
-		keys = append(keys, k)
-	}
-	slices.Sort(keys)
-	return keys
 }

@@ -34,6 +34,7 @@ func Open(cfg Config, p Parts) (*Buffer, error) {
 		b.fs = osFS{}
 	}
 	b.writer.pack = &b.pack
+	b.opened = time.Now()
 	b.disk.errors = map[string]uint64{}
 	b.disk.mode = ModeDisk
 	b.recover(p.Runtime)
@@ -74,11 +75,7 @@ func (b *Buffer) recover(runtime string) {
 	}
 	b.disk.generation = max(found.record.generation, rec.generation)
 	b.epochs = rec.epochs
-	for _, c := range rec.cursors {
-		if time.Since(time.Unix(c.seen, 0)) < forgetAfter {
-			b.dormant = append(b.dormant, c)
-		}
-	}
+	b.dormant = rec.cursors
 	if b.tail != nil {
 		b.tailed(b.tail.rewrite(b.unsaved(), b.book, &b.pack, b.hot))
 	}

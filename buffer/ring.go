@@ -3,11 +3,13 @@ package buffer
 import (
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
+	"syscall"
 )
 
 // ring is the directory on disk: slots of one size, each made once and then overwritten in place. It knows files and frames, not
@@ -67,7 +69,7 @@ func newer(name string) bool {
 func (r *ring) open(write bool) (err error) {
 	r.write = write
 	if write {
-		if err := r.fs.MkdirAll(r.dir); err != nil {
+		if err := r.makeDir(); err != nil {
 			return fmt.Errorf("make directory: %w", err)
 		}
 	}
@@ -77,7 +79,7 @@ func (r *ring) open(write bool) (err error) {
 	}
 	if err := r.lock.Lock(); err != nil {
 		r.lock.Close()
-		return errInUse
+		return lockError(err)
 	}
 	names, err := r.fs.Names(r.dir)
 	if err != nil {
@@ -90,6 +92,25 @@ func (r *ring) open(write bool) (err error) {
 		}
 	}
 	return nil
+}
+
+func lockError(err error) error {
+	if errors.Is(err, syscall.EWOULDBLOCK) {
+		return errInUse
+	}
+	return fmt.Errorf("lock: %w", err)
+}
+
+// makeDir makes the directory last, where it is not there yet.
+func (r *ring) makeDir() error {
+	if _, err := r.fs.Names(r.dir); err == nil {
+		return nil
+	}
+	if err := r.fs.MkdirAll(r.dir); err != nil {
+		return err
+	}
+	path := filepath.Dir(r.dir)
+	return errors.Join(r.fs.SyncDir(path), r.fs.SyncDir(filepath.Dir(path)))
 }
 
 // maxSlots bounds what names of files may ask for.
@@ -109,11 +130,15 @@ func (r *ring) openSlot(i int) {
 		r.slot(i).bad = true
 		return
 	}
-	if size, err := f.Size(); err != nil || size != slotSize {
-		f.Close() // the making of it was cut short: it is made again
+	size, err := f.Size()
+	if err != nil || size == 0 { // the making of it was cut short: it is made again
+		f.Close()
 		return
 	}
 	r.slot(i).file = f
+	if size < slotSize && r.write {
+		r.slot(i).bad = f.Reserve(slotSize) != nil
+	}
 }
 
 func (r *ring) slot(i int) *slot {
@@ -166,7 +191,9 @@ func ignoreMissing(err error) error {
 func scanSlot(f File) (frames []frame, damaged int) {
 	b := make([]byte, headerSize)
 	for off := int64(0); off < slotSize; {
-		if _, err := f.ReadAt(b, off); err != nil {
+		if _, err := f.ReadAt(b, off); err == io.EOF {
+			break
+		} else if err != nil {
 			damaged++
 			off += pageSize
 			continue

@@ -62,9 +62,9 @@ func openTail(fsys FS, dir string) (*tail, error) {
 	if t.lock, err = fsys.Open(filepath.Join(dir, "lock"), true, true); err != nil {
 		return nil, fmt.Errorf("open lock of the tail: %w", err)
 	}
-	if t.lock.Lock() != nil {
+	if err := t.lock.Lock(); err != nil {
 		t.lock.Close()
-		return nil, errInUse
+		return nil, fmt.Errorf("tail: %w", lockError(err))
 	}
 	if t.cursors, err = openCursors(fsys, filepath.Join(dir, "cursors"), true); err == nil {
 		if t.log, err = fsys.Open(t.name(), true, true); err == nil {

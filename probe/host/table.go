@@ -12,9 +12,12 @@ func Kinds() []probe.Kind {
 	return []probe.Kind{
 		{Name: "arp", Auto: always, New: newARP, Descs: []*metric.Desc{arpEntries}},
 		{Name: "conntrack", Auto: always, New: newConntrack, Descs: conntrackDescs},
+		{Name: "cpu", Auto: always, New: newCPU, Descs: cpuDescs},
 		{Name: "cpufreq", Auto: always, New: newCPUFreq, Descs: cpufreqDescs},
+		{Name: "disk", Auto: always, New: newDisk, Descs: diskDescs},
 		{Name: "entropy", Auto: always, New: newEntropy, Descs: entropyDescs},
 		{Name: "filefd", Auto: always, New: newFilefd, Descs: filefdDescs},
+		{Name: "filesystem", Auto: always, New: newFilesystem, Descs: filesystemDescs},
 		{Name: "loadavg", Auto: always, New: newLoadavg, Descs: loadavgDescs},
 		{Name: "memory", Auto: always, New: newMemory, Descs: memoryDescs},
 		{Name: "netclass", Auto: always, New: newNetclass, Descs: netclassDescs()},

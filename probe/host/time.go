@@ -37,7 +37,7 @@ func newClock(_ func(any) error, env probe.Env) (probe.Probe, error) {
 func (p *clock) Collect(_ context.Context, out *metric.Set) error {
 	now := p.now()
 	zone, offset := now.Zone()
-	out.Add(timeSeconds, float64(now.UnixNano())/1e9)
+	out.Add(timeSeconds, float64(now.UnixMicro())/1e6)
 	out.Add(timeZone, float64(offset), zone)
 	sources, err := p.fs.ClockSources()
 	if err != nil {

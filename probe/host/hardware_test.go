@@ -1,0 +1,163 @@
+package host
+
+import (
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"headend-agent/probe"
+	"headend-agent/probe/probetest"
+)
+
+// hardware names the probes of devices, file systems and kernel modules that a machine may lack.
+var hardware = []string{
+	"dmi", "hwmon", "mdadm", "nvme", "os", "thermal_zone",
+}
+
+func TestHardware(t *testing.T) {
+	for _, name := range hardware {
+		t.Run(name, func(t *testing.T) { golden(t, name) })
+	}
+}
+
+// machine copies the recorded machine of a probe and returns its copy.
+func machine(t testing.TB, name string) (dir string, env probe.Env) {
+	t.Helper()
+	dir = t.TempDir()
+	if err := os.CopyFS(dir, os.DirFS(filepath.Join("testdata", name))); err != nil {
+		t.Fatal(err)
+	}
+	return dir, mounted(t, dir)
+}
+
+func mounted(t testing.TB, dir string) probe.Env {
+	t.Helper()
+	for _, d := range [...]string{"proc", "sys", "root"} {
+		if err := os.MkdirAll(filepath.Join(dir, d), 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return probetest.Env(t, dir)
+}
+
+func TestHardwareThatIsAbsent(t *testing.T) {
+	env := mounted(t, t.TempDir())
+	for _, name := range hardware {
+		want := ""
+		if name == "selinux" {
+			want = "# HELP node_selinux_enabled Whether SELinux is on.\n# TYPE node_selinux_enabled gauge\nnode_selinux_enabled 0\n"
+		}
+		if got, err := probetest.Collect(probetest.New(t, kind(t, name), probetest.NoConfig, env)); err != nil || got != want {
+			t.Errorf("%s without its hardware: %q, %v", name, got, err)
+		}
+	}
+}
+
+// TestHardwareDamage breaks every file of every recorded machine in turn: that may cost the round, never the process.
+func TestHardwareDamage(t *testing.T) {
+	for _, name := range hardware {
+		t.Run(name, func(t *testing.T) {
+			dir, env := machine(t, name)
+			k := kind(t, name)
+			err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
+				if err != nil || !d.Type().IsRegular() || filepath.Base(path) == "golden.txt" {
+					return err
+				}
+				good, err := os.ReadFile(path)
+				if err != nil {
+					return err
+				}
+				for _, bad := range [...]string{"", "\n", "x", "x y z\n", "-1\n", "18446744073709551616\n", "\x00\xff\n", string(good[:len(good)/2]),
+					strings.ReplaceAll(string(good), " ", "\n"), strings.ReplaceAll(string(good), "1", "x"), strings.Repeat("9", 70_000)} {
+					if err := os.WriteFile(path, []byte(bad), 0o644); err != nil {
+						return err
+					}
+					probetest.Collect(probetest.New(t, k, probetest.NoConfig, env))
+				}
+				if err := os.Remove(path); err != nil {
+					return err
+				}
+				probetest.Collect(probetest.New(t, k, probetest.NoConfig, env))
+				return os.WriteFile(path, good, 0o644)
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+		})
+	}
+}
+
+func TestHardwareMalformed(t *testing.T) {
+	for _, c := range []struct{ name, file, content string }{
+		{"mdadm", "proc/mdstat", "Personalities : x\n"}, // procfs indexes beyond it
+		{"mdadm", "proc/mdstat", "md0 : active raid1 sda1[0]\n"},
+		{"mdadm", "sys/block/md0/md/degraded", "many\n"},
+		{"os", "root/etc/os-release", "NAME=\"open\n"},
+		{"os", "root/etc/os-release", "no assignment\n"},
+		{"os", "root/etc/os-release", "SUPPORT_END=soon\n"},
+		{"thermal_zone", "sys/class/thermal/thermal_zone0/temp", "warm\n"},
+		{"thermal_zone", "sys/class/thermal/cooling_device0/cur_state", "off\n"},
+	} {
+		dir, env := machine(t, c.name)
+		if err := os.WriteFile(filepath.Join(dir, c.file), []byte(c.content), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := probetest.Collect(probetest.New(t, kind(t, c.name), probetest.NoConfig, env)); err == nil {
+			t.Errorf("%s with %q in %s: no error", c.name, c.content, c.file)
+		}
+	}
+}
+
+func TestHardwareConfig(t *testing.T) {
+	for _, c := range []struct {
+		name   string
+		decode func(any) error
+		gone   string // from the golden text
+	}{
+		{"hwmon", func(v any) error { v.(*HwmonConfig).ChipExclude = "^platform_coretemp"; return nil }, `chip="platform_coretemp_0"`},
+	} {
+		_, env := machine(t, c.name)
+		all, err := probetest.Collect(probetest.New(t, kind(t, c.name), probetest.NoConfig, env))
+		if err != nil {
+			t.Fatal(err)
+		}
+		some, err := probetest.Collect(probetest.New(t, kind(t, c.name), c.decode, env))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !strings.Contains(all, c.gone) || strings.Contains(some, c.gone) || some == "" {
+			t.Errorf("%s: %s is not what the configuration took away", c.name, c.gone)
+		}
+	}
+	bad := func(v any) error { v.(*HwmonConfig).ChipExclude = "("; return nil }
+	if _, err := kind(t, "hwmon").New(bad, mounted(t, t.TempDir())); err == nil || !strings.Contains(err.Error(), "chip_exclude") {
+		t.Errorf("a bad expression gives %v", err)
+	}
+}
+
+func FuzzOSRelease(f *testing.F) {
+	f.Add("NAME=\"Example \\\"Linux\\\"\"\nID='a b' # c\nVERSION_ID=13\n")
+	f.Fuzz(func(t *testing.T, text string) {
+		env, err := parseOSRelease(text)
+		if err != nil && env != nil {
+			t.Error("values beside an error")
+		}
+	})
+}
+
+func FuzzHwmonFile(f *testing.F) {
+	for _, s := range []string{"temp1_input", "in0", "fan12_", "vrm", "pwm1_auto_point1_pwm", "temp99999999999999999999_x", "cpu0_vid"} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, file string) {
+		got := newHwmonFiles().get(file)
+		if got.desc == nil {
+			return
+		}
+		if !strings.HasPrefix(got.desc.Name, "node_hwmon_") || got.sensor == "" || got.per == 0 {
+			t.Errorf("%q gives %+v", file, got)
+		}
+	})
+}

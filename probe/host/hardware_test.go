@@ -13,7 +13,8 @@ import (
 
 // hardware names the probes of devices, file systems and kernel modules that a machine may lack.
 var hardware = []string{
-	"dmi", "hwmon", "mdadm", "nvme", "os", "thermal_zone",
+	"bcache", "bcachefs", "bonding", "btrfs", "dmi", "dmmultipath", "edac", "fibrechannel", "hwmon", "infiniband", "ipvs", "kernel_hung",
+	"mdadm", "nfs", "nfsd", "nvme", "os", "powersupplyclass", "rapl", "selinux", "tapestats", "thermal_zone", "watchdog", "xfs", "zfs",
 }
 
 func TestHardware(t *testing.T) {

@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"maps"
 	"slices"
+	"strings"
 
 	"headend-agent/internal/metric"
 	"headend-agent/probe"
@@ -108,4 +109,15 @@ func boolValue(b bool) float64 {
 		return 1
 	}
 	return 0
+}
+
+// unitOf finds the unit that a family's name ends in.
+func unitOf(name string) metric.Unit {
+	name = strings.TrimSuffix(name, "_total")
+	for _, u := range [...]metric.Unit{metric.Bytes, metric.Seconds, metric.Percent, metric.Ratio} {
+		if strings.HasSuffix(name, "_"+string(u)) {
+			return u
+		}
+	}
+	return metric.None
 }

@@ -3,6 +3,9 @@
 package host
 
 import (
+	"github.com/prometheus/procfs"
+	"github.com/prometheus/procfs/bcache"
+	"github.com/prometheus/procfs/nfs"
 	"github.com/prometheus/procfs/sysfs"
 
 	"headend-agent/probe"
@@ -11,13 +14,32 @@ import (
 // Kinds lists every probe of this package.
 func Kinds() []probe.Kind {
 	return []probe.Kind{
+		{Name: "bcache", Auto: always, New: overSys(bcache.NewFS, collectBcache), Descs: bcacheDescs},
+		{Name: "bcachefs", Auto: always, New: newBcachefs, Descs: bcachefsDescs},
+		{Name: "bonding", Auto: always, New: overSys(mountPoint, collectBonding), Descs: bondingDescs},
+		{Name: "btrfs", Auto: always, New: newBtrfs, Descs: btrfsDescs},
 		{Name: "dmi", Auto: hasDMI, New: newDMI, Descs: dmiDescs},
+		{Name: "dmmultipath", Auto: always, New: overSys(openBlockDevices, collectMultipath), Descs: dmmpDescs},
+		{Name: "edac", Auto: always, New: overSys(mountPoint, collectEDAC), Descs: edacDescs},
+		{Name: "fibrechannel", Auto: always, New: overSys(sysfs.NewFS, collectFibreChannel), Descs: fcDescs},
 		{Name: "hwmon", Auto: always, New: newHwmon, Descs: hwmonDescs()},
+		{Name: "infiniband", Auto: always, New: overSys(sysfs.NewFS, collectInfiniBand), Descs: ibDescs},
+		{Name: "ipvs", Auto: always, New: overProc(procfs.NewFS, collectIPVS), Descs: ipvsDescs},
+		{Name: "kernel_hung", Auto: always, New: overProc(procfs.NewFS, collectKernelHung), Descs: kernelHungDescs},
 		{Name: "loadavg", Auto: always, New: newLoadavg, Descs: loadavgDescs},
 		{Name: "mdadm", Auto: always, New: newMdadm, Descs: mdadmDescs},
+		{Name: "nfs", Auto: always, New: overProc(nfs.NewFS, collectNFS), Descs: nfsDescs},
+		{Name: "nfsd", Auto: always, New: overProc(nfs.NewFS, collectNFSd), Descs: nfsdDescs},
 		{Name: "nvme", Auto: always, New: overSys(sysfs.NewFS, collectNVMe), Descs: nvmeDescs},
 		{Name: "os", Auto: always, New: newOSRelease, Descs: osDescs},
+		{Name: "powersupplyclass", Auto: always, New: newPowerSupplies, Descs: supplyDescs},
+		{Name: "rapl", Auto: always, New: newRAPL, Descs: raplDescs},
+		{Name: "selinux", Auto: always, New: newSELinux, Descs: selinuxDescs},
+		{Name: "tapestats", Auto: always, New: overSys(sysfs.NewFS, collectTapes), Descs: partDescs(tapeParts)},
 		{Name: "thermal_zone", Auto: always, New: overSys(sysfs.NewFS, collectThermalZone), Descs: thermalZoneDescs},
+		{Name: "watchdog", Auto: always, New: overSys(sysfs.NewFS, collectWatchdogs), Descs: watchdogDescs},
+		{Name: "xfs", Auto: always, New: overSys(openXFS, collectXFS), Descs: partDescs(xfsParts)},
+		{Name: "zfs", Auto: always, New: newZFS, Descs: zfsDescs},
 	}
 }
 

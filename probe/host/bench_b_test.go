@@ -15,7 +15,7 @@ func BenchmarkHardware(b *testing.B) {
 	for _, name := range hardware {
 		b.Run(name, func(b *testing.B) { benchmarkRound(b, name, probetest.Env(b, filepath.Join("testdata", name))) })
 	}
-	empty := mounted(b, b.TempDir())
+	empty := newMachine(b).env()
 	for _, name := range hardware {
 		b.Run("absent/"+name, func(b *testing.B) { benchmarkRound(b, name, empty) })
 	}

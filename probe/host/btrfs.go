@@ -14,7 +14,7 @@ import (
 	"headend-agent/probe"
 )
 
-var btrfsParts = []part[btrfs.Stats]{
+var btrfsParts = []row[btrfs.Stats]{
 	{btrfsDesc("global_rsv_size_bytes", "Size of the global reserve.", metric.Gauge), func(s *btrfs.Stats) float64 { return float64(s.Allocation.GlobalRsvSize) }},
 	{btrfsDesc("commits_total", "Commits.", metric.Counter), func(s *btrfs.Stats) float64 { return float64(s.CommitStats.Commits) }},
 	{btrfsDesc("last_commit_seconds", "Time that the last commit took.", metric.Gauge), func(s *btrfs.Stats) float64 { return float64(s.CommitStats.LastCommitMs) / 1000 }},
@@ -33,7 +33,7 @@ var (
 	btrfsDeviceUnused = btrfsDesc("device_unused_bytes", "Space of the device that is not allocated.", metric.Gauge, "device", "btrfs_dev_uuid")
 	btrfsDeviceErrors = btrfsDesc("device_errors_total", "Errors of the device by type.", metric.Counter, "type", "device", "btrfs_dev_uuid")
 
-	btrfsDescs = append(partDescs(btrfsParts), btrfsInfo, btrfsReserved, btrfsUsed, btrfsSize, btrfsRatio, btrfsDeviceSize, btrfsDeviceUnused, btrfsDeviceErrors)
+	btrfsDescs = descs(btrfsParts, btrfsInfo, btrfsReserved, btrfsUsed, btrfsSize, btrfsRatio, btrfsDeviceSize, btrfsDeviceUnused, btrfsDeviceErrors)
 )
 
 func btrfsDesc(name, help string, typ metric.Type, labels ...string) *metric.Desc {
@@ -70,7 +70,7 @@ func (p btrfsProbe) Collect(_ context.Context, out *metric.Set) error {
 	devices := p.devices()
 	for _, s := range stats {
 		out.Add(btrfsInfo, 1, s.UUID, s.Label)
-		addParts(out, btrfsParts, s, s.UUID)
+		addRows(out, btrfsParts, s, s.UUID)
 		addAllocation(out, s.UUID, "data", s.Allocation.Data)
 		addAllocation(out, s.UUID, "metadata", s.Allocation.Metadata)
 		addAllocation(out, s.UUID, "system", s.Allocation.System)

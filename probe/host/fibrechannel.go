@@ -13,10 +13,10 @@ var (
 	fcInfo = &metric.Desc{Name: "node_fibrechannel_info", Help: "A Fibre Channel host port, always 1.", Type: metric.Gauge,
 		Labels: []string{"fc_host", "speed", "port_state", "port_type", "port_id", "port_name", "fabric_name", "symbolic_name",
 			"supported_classes", "supported_speeds", "dev_loss_tmo"}}
-	fcDescs = append(maybeDescs(fcCounters), fcInfo)
+	fcDescs = optionalDescs(fcCounters, fcInfo)
 )
 
-var fcCounters = []maybe[sysfs.FibreChannelCounters, uint64]{
+var fcCounters = []optional[sysfs.FibreChannelCounters, uint64]{
 	{fcDesc("dumped_frames", "Frames dumped."), func(c *sysfs.FibreChannelCounters) *uint64 { return c.DumpedFrames }},
 	{fcDesc("error_frames", "Frames with errors."), func(c *sysfs.FibreChannelCounters) *uint64 { return c.ErrorFrames }},
 	{fcDesc("invalid_crc", "Frames with a wrong checksum."), func(c *sysfs.FibreChannelCounters) *uint64 { return c.InvalidCRCCount }},

@@ -7,7 +7,6 @@ import (
 	"strings"
 	"testing"
 
-	"headend-agent/probe"
 	"headend-agent/probe/probetest"
 )
 
@@ -23,28 +22,18 @@ func TestHardware(t *testing.T) {
 	}
 }
 
-// machine copies the recorded machine of a probe and returns its copy.
-func machine(t testing.TB, name string) (dir string, env probe.Env) {
+// recorded is a copy of the machine that a probe was recorded on.
+func recorded(t testing.TB, name string) machine {
 	t.Helper()
-	dir = t.TempDir()
-	if err := os.CopyFS(dir, os.DirFS(filepath.Join("testdata", name))); err != nil {
+	m := newMachine(t)
+	if err := os.CopyFS(m.dir, os.DirFS(filepath.Join("testdata", name))); err != nil {
 		t.Fatal(err)
 	}
-	return dir, mounted(t, dir)
-}
-
-func mounted(t testing.TB, dir string) probe.Env {
-	t.Helper()
-	for _, d := range [...]string{"proc", "sys", "root"} {
-		if err := os.MkdirAll(filepath.Join(dir, d), 0o755); err != nil {
-			t.Fatal(err)
-		}
-	}
-	return probetest.Env(t, dir)
+	return m
 }
 
 func TestHardwareThatIsAbsent(t *testing.T) {
-	env := mounted(t, t.TempDir())
+	env := newMachine(t).env()
 	for _, name := range hardware {
 		want := ""
 		if name == "selinux" {
@@ -61,9 +50,9 @@ func TestHardwareDamage(t *testing.T) {
 	for _, name := range hardware {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			dir, env := machine(t, name)
+			m := recorded(t, name)
 			k := kind(t, name)
-			err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
+			err := filepath.WalkDir(m.dir, func(path string, d fs.DirEntry, err error) error {
 				if err != nil || !d.Type().IsRegular() || filepath.Base(path) == "golden.txt" {
 					return err
 				}
@@ -76,12 +65,12 @@ func TestHardwareDamage(t *testing.T) {
 					if err := os.WriteFile(path, []byte(bad), 0o644); err != nil {
 						return err
 					}
-					probetest.Collect(probetest.New(t, k, probetest.NoConfig, env))
+					probetest.Collect(probetest.New(t, k, probetest.NoConfig, m.env()))
 				}
 				if err := os.Remove(path); err != nil {
 					return err
 				}
-				probetest.Collect(probetest.New(t, k, probetest.NoConfig, env))
+				probetest.Collect(probetest.New(t, k, probetest.NoConfig, m.env()))
 				return os.WriteFile(path, good, 0o644)
 			})
 			if err != nil {
@@ -127,11 +116,9 @@ func TestHardwareMalformed(t *testing.T) {
 		{"zfs", "proc/spl/kstat/zfs/arcstats", "name type data\nhits 4 many\n"},
 		{"zfs", "proc/spl/kstat/zfs/tank/io", "nread nwritten reads writes wtime wlentime wupdate rtime rlentime rupdate wcnt rcnt\n1 2\n"},
 	} {
-		dir, env := machine(t, c.name)
-		if err := os.WriteFile(filepath.Join(dir, c.file), []byte(c.content), 0o644); err != nil {
-			t.Fatal(err)
-		}
-		if _, err := probetest.Collect(probetest.New(t, kind(t, c.name), probetest.NoConfig, env)); err == nil {
+		m := recorded(t, c.name)
+		m.write(c.file, c.content)
+		if _, err := probetest.Collect(probetest.New(t, kind(t, c.name), probetest.NoConfig, m.env())); err == nil {
 			t.Errorf("%s with %q in %s: no error", c.name, c.content, c.file)
 		}
 	}
@@ -143,10 +130,10 @@ func TestHardwareConfig(t *testing.T) {
 		decode func(any) error
 		gone   string // from the golden text
 	}{
-		{"hwmon", func(v any) error { v.(*HwmonConfig).ChipExclude = "^platform_coretemp"; return nil }, `chip="platform_coretemp_0"`},
-		{"powersupplyclass", func(v any) error { v.(*PowerSupplyConfig).IgnoredSupplies = "^hid"; return nil }, `power_supply="hidpp_ups"`},
+		{"hwmon", decode(func(c *HwmonConfig) { c.ChipExclude = "^platform_coretemp" }), `chip="platform_coretemp_0"`},
+		{"powersupplyclass", decode(func(c *PowerSupplyConfig) { c.IgnoredSupplies = "^hid" }), `power_supply="hidpp_ups"`},
 	} {
-		_, env := machine(t, c.name)
+		env := probetest.Env(t, filepath.Join("testdata", c.name))
 		all, err := probetest.Collect(probetest.New(t, kind(t, c.name), probetest.NoConfig, env))
 		if err != nil {
 			t.Fatal(err)
@@ -160,10 +147,10 @@ func TestHardwareConfig(t *testing.T) {
 		}
 	}
 	for name, bad := range map[string]func(any) error{
-		"hwmon":            func(v any) error { v.(*HwmonConfig).ChipExclude = "("; return nil },
-		"powersupplyclass": func(v any) error { v.(*PowerSupplyConfig).IgnoredSupplies = "("; return nil },
+		"hwmon":            decode(func(c *HwmonConfig) { c.ChipExclude = "(" }),
+		"powersupplyclass": decode(func(c *PowerSupplyConfig) { c.IgnoredSupplies = "(" }),
 	} {
-		if _, err := kind(t, name).New(bad, mounted(t, t.TempDir())); err == nil || !strings.Contains(err.Error(), "missing closing )") {
+		if _, err := kind(t, name).New(bad, newMachine(t).env()); err == nil || !strings.Contains(err.Error(), "missing closing )") {
 			t.Errorf("%s: a bad expression gives %v", name, err)
 		}
 	}

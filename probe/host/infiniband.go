@@ -16,15 +16,15 @@ var (
 		Labels: []string{"device", "board_id", "firmware_version", "hca_type"}}
 	ibLifespan = ibDesc("lifespan_seconds", "Age that counters may have when they are read.", metric.Gauge)
 
-	ibGauges = []part[sysfs.InfiniBandPort]{
+	ibGauges = []row[sysfs.InfiniBandPort]{
 		{ibDesc("state_id", "State of the port: 1 down, 2 init, 3 armed, 4 active, 5 deferred.", metric.Gauge), func(p *sysfs.InfiniBandPort) float64 { return float64(p.StateID) }},
 		{ibDesc("physical_state_id", "Physical state of the port: 1 sleep, 2 polling, 3 disabled, 4 training, 5 up, 6 recovery, 7 test.", metric.Gauge), func(p *sysfs.InfiniBandPort) float64 { return float64(p.PhysStateID) }},
 		{ibDesc("rate_bytes_per_second", "Rate of the link.", metric.Gauge), func(p *sysfs.InfiniBandPort) float64 { return float64(p.Rate) }},
 	}
-	ibDescs = append(slices.Concat(partDescs(ibGauges), maybeDescs(ibCounters)), ibInfo, ibLifespan)
+	ibDescs = append(slices.Concat(descs(ibGauges), optionalDescs(ibCounters)), ibInfo, ibLifespan)
 )
 
-var ibCounters = []maybe[sysfs.InfiniBandPort, uint64]{
+var ibCounters = []optional[sysfs.InfiniBandPort, uint64]{
 	{ibDesc("legacy_multicast_packets_received_total", "Multicast packets received, by the old 64-bit counters.", metric.Counter), func(p *sysfs.InfiniBandPort) *uint64 { return p.Counters.LegacyPortMulticastRcvPackets }},
 	{ibDesc("legacy_multicast_packets_transmitted_total", "Multicast packets sent, by the old 64-bit counters.", metric.Counter), func(p *sysfs.InfiniBandPort) *uint64 { return p.Counters.LegacyPortMulticastXmitPackets }},
 	{ibDesc("legacy_data_received_bytes_total", "Bytes received, by the old 64-bit counters.", metric.Counter), func(p *sysfs.InfiniBandPort) *uint64 { return p.Counters.LegacyPortRcvData64 }},
@@ -101,8 +101,8 @@ func collectInfiniBand(fs sysfs.FS, out *metric.Set) error {
 		out.Add(ibInfo, 1, name, d.BoardID, d.FirmwareVersion, d.HCAType)
 		for _, n := range slices.Sorted(maps.Keys(d.Ports)) {
 			p, port := d.Ports[n], strconv.FormatUint(uint64(n), 10)
-			addParts(out, ibGauges, &p, name, port)
-			addMaybes(out, ibCounters, &p, 1, name, port)
+			addRows(out, ibGauges, &p, name, port)
+			addOptionals(out, ibCounters, &p, 1, name, port)
 			if ms := p.HwCounters.Lifespan; ms != nil {
 				out.Add(ibLifespan, float64(*ms)/1000, name, port)
 			}

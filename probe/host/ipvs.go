@@ -11,7 +11,7 @@ import (
 )
 
 var (
-	ipvsTotals = []part[procfs.IPVSStats]{
+	ipvsTotals = []row[procfs.IPVSStats]{
 		{ipvsTotal("connections", "Connections made."), func(s *procfs.IPVSStats) float64 { return float64(s.Connections) }},
 		{ipvsTotal("incoming_packets", "Packets in."), func(s *procfs.IPVSStats) float64 { return float64(s.IncomingPackets) }},
 		{ipvsTotal("outgoing_packets", "Packets out."), func(s *procfs.IPVSStats) float64 { return float64(s.OutgoingPackets) }},
@@ -21,7 +21,7 @@ var (
 	ipvsActive   = ipvsBackend("connections_active", "Active connections to the backend.")
 	ipvsInactive = ipvsBackend("connections_inactive", "Inactive connections to the backend.")
 	ipvsWeight   = ipvsBackend("weight", "Weight of the backend.")
-	ipvsDescs    = append(partDescs(ipvsTotals), ipvsActive, ipvsInactive, ipvsWeight)
+	ipvsDescs    = descs(ipvsTotals, ipvsActive, ipvsInactive, ipvsWeight)
 )
 
 func ipvsTotal(name, help string) *metric.Desc {
@@ -39,7 +39,7 @@ func collectIPVS(fs procfs.FS, out *metric.Set) error {
 	if err != nil {
 		return fmt.Errorf("read IPVS statistics: %w", err)
 	}
-	addParts(out, ipvsTotals, &totals)
+	addRows(out, ipvsTotals, &totals)
 	backends, err := fs.IPVSBackendStatus()
 	if err != nil {
 		return fmt.Errorf("read IPVS backends: %w", err)

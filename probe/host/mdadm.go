@@ -17,14 +17,14 @@ var (
 	mdState = mdDesc("state", "Whether the array is in this state.", "device", "state")
 	mdDisks = mdDesc("disks", "Disks of the array by state.", "device", "state")
 
-	mdParts = []part[procfs.MDStat]{
+	mdParts = []row[procfs.MDStat]{
 		{mdDesc("disks_required", "Disks that the array needs to be whole.", "device"), func(m *procfs.MDStat) float64 { return float64(m.DisksTotal) }},
 		{mdDesc("blocks", "Blocks of the array.", "device"), func(m *procfs.MDStat) float64 { return float64(m.BlocksTotal) }},
 		{mdDesc("blocks_synced", "Blocks of the array that are in sync.", "device"), func(m *procfs.MDStat) float64 { return float64(m.BlocksSynced) }},
 	}
 	mdRaidDisks = mdDesc("raid_disks", "Disks of the whole array, as sysfs says.", "device")
 	mdDegraded  = mdDesc("degraded", "Disks that the array lacks.", "device")
-	mdadmDescs  = append(partDescs(mdParts), mdState, mdDisks, mdRaidDisks, mdDegraded)
+	mdadmDescs  = descs(mdParts, mdState, mdDisks, mdRaidDisks, mdDegraded)
 
 	// mdStates pairs the label with procfs' word for it.
 	mdStates = [...][2]string{{"active", "active"}, {"inactive", "inactive"}, {"recovering", "recovering"}, {"resync", "resyncing"}, {"check", "checking"}}
@@ -53,7 +53,7 @@ func newMdadm(_ func(any) error, env probe.Env) (probe.Probe, error) {
 }
 
 func (p mdadm) Collect(_ context.Context, out *metric.Set) error {
-	arrays, err := guarded("/proc/mdstat", p.proc.MDStat)
+	arrays, err := guarded(p.proc.MDStat)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
@@ -62,7 +62,7 @@ func (p mdadm) Collect(_ context.Context, out *metric.Set) error {
 	}
 	for i := range arrays {
 		m := &arrays[i]
-		addParts(out, mdParts, m, m.Name)
+		addRows(out, mdParts, m, m.Name)
 		out.Add(mdDisks, float64(m.DisksActive), m.Name, "active")
 		out.Add(mdDisks, float64(m.DisksFailed), m.Name, "failed")
 		out.Add(mdDisks, float64(m.DisksSpare), m.Name, "spare")

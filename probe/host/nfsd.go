@@ -9,7 +9,7 @@ import (
 )
 
 var (
-	nfsdParts = []part[nfs.ServerRPCStats]{
+	nfsdParts = []row[nfs.ServerRPCStats]{
 		{nfsDesc("node_nfsd_reply_cache_hits_total", "Replies from the cache: the client had lost one."), func(s *nfs.ServerRPCStats) float64 { return float64(s.ReplyCache.Hits) }},
 		{nfsDesc("node_nfsd_reply_cache_misses_total", "Operations that went into the reply cache."), func(s *nfs.ServerRPCStats) float64 { return float64(s.ReplyCache.Misses) }},
 		{nfsDesc("node_nfsd_reply_cache_nocache_total", "Operations that need no reply cache."), func(s *nfs.ServerRPCStats) float64 { return float64(s.ReplyCache.NoCache) }},
@@ -25,7 +25,7 @@ var (
 	nfsdPackets   = nfsDesc("node_nfsd_packets_total", "Packets of the NFS server by protocol.", "proto")
 	nfsdRPCErrors = nfsDesc("node_nfsd_rpc_errors_total", "Refused calls by reason.", "error")
 	nfsdRequests  = nfsDesc("node_nfsd_requests_total", "Requests of the NFS server by version and procedure.", "proto", "method")
-	nfsdDescs     = append(partDescs(nfsdParts), nfsdPackets, nfsdRPCErrors, nfsdRequests)
+	nfsdDescs     = descs(nfsdParts, nfsdPackets, nfsdRPCErrors, nfsdRequests)
 
 	// What node_exporter leaves out.
 	nfsdMethods2 = nfsMethods[nfs.V2Stats]("Null")
@@ -43,7 +43,7 @@ func collectNFSd(fs nfs.FS, out *metric.Set) error {
 	if err != nil {
 		return fmt.Errorf("read NFS server statistics: %w", err)
 	}
-	addParts(out, nfsdParts, s)
+	addRows(out, nfsdParts, s)
 	out.Add(nfsdPackets, float64(s.Network.UDPCount), "udp")
 	out.Add(nfsdPackets, float64(s.Network.TCPCount), "tcp")
 	out.Add(nfsdRPCErrors, float64(s.ServerRPC.BadFmt), "fmt")

@@ -66,56 +66,20 @@ func exists(path string) bool {
 	return err == nil
 }
 
-// guarded turns a panic of a parser into an error: procfs v0.23.0 indexes beyond some files that are cut short, and what a
-// file holds must cost one round, not the probe.
-func guarded[T any](what string, read func() (T, error)) (v T, err error) {
-	defer func() {
-		if r := recover(); r != nil {
-			err = fmt.Errorf("parse %s: %v", what, r)
-		}
-	}()
-	return read()
-}
-
-// part pairs a family with where its value is in T.
-type part[T any] struct {
-	desc  *metric.Desc
-	value func(*T) float64
-}
-
-// maybe is a part that is nil where the machine has not got it.
-type maybe[T any, N int64 | uint64] struct {
-	desc  *metric.Desc
-	value func(*T) *N
-}
-
-func addParts[T any](out *metric.Set, parts []part[T], v *T, labels ...string) {
-	for _, p := range parts {
-		out.Add(p.desc, p.value(v), labels...)
+// addRows adds the families of rows.
+func addRows[T any](out *metric.Set, rows []row[T], v *T, labels ...string) {
+	for _, r := range rows {
+		out.Add(r.desc, r.value(v), labels...)
 	}
 }
 
-// addMaybes adds what is there, divided by unit to base units.
-func addMaybes[T any, N int64 | uint64](out *metric.Set, parts []maybe[T, N], v *T, unit float64, labels ...string) {
-	for _, p := range parts {
-		if n := p.value(v); n != nil {
-			out.Add(p.desc, float64(*n)/unit, labels...)
+// addOptionals adds what is there, divided by unit to base units.
+func addOptionals[T any, N int64 | uint64](out *metric.Set, rows []optional[T, N], v *T, unit float64, labels ...string) {
+	for _, r := range rows {
+		if n := r.value(v); n != nil {
+			out.Add(r.desc, float64(*n)/unit, labels...)
 		}
 	}
-}
-
-func partDescs[T any](parts []part[T]) (ds []*metric.Desc) {
-	for _, p := range parts {
-		ds = append(ds, p.desc)
-	}
-	return ds
-}
-
-func maybeDescs[T any, N int64 | uint64](parts []maybe[T, N]) (ds []*metric.Desc) {
-	for _, p := range parts {
-		ds = append(ds, p.desc)
-	}
-	return ds
 }
 
 // sortedKeys gives map keys the same order in every round, which keeps a steady round free of allocations.

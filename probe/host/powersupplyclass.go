@@ -19,7 +19,7 @@ type PowerSupplyConfig struct {
 	IgnoredSupplies string `yaml:"ignored_supplies"` // regular expression over the supply's name; empty ignores none
 }
 
-type supplyParts = []maybe[sysfs.PowerSupply, int64]
+type supplyParts = []optional[sysfs.PowerSupply, int64]
 
 var supplyPlain = supplyParts{
 	{supplyDesc("authentic", "Whether the supply is genuine.", metric.None), func(s *sysfs.PowerSupply) *int64 { return s.Authentic }},
@@ -85,7 +85,7 @@ var (
 	supplyInfo = &metric.Desc{Name: "node_power_supply_info", Help: "What the power supply is, always 1.", Type: metric.Gauge,
 		Labels: []string{"power_supply", "capacity_level", "charge_type", "health", "manufacturer", "model_name", "serial_number",
 			"status", "technology", "type", "usb_type", "scope"}}
-	supplyDescs = append(slices.Concat(maybeDescs(supplyPlain), maybeDescs(supplyMicro), maybeDescs(supplyTenths)), supplyInfo)
+	supplyDescs = append(slices.Concat(optionalDescs(supplyPlain), optionalDescs(supplyMicro), optionalDescs(supplyTenths)), supplyInfo)
 )
 
 func supplyDesc(name, help string, unit metric.Unit) *metric.Desc {
@@ -129,9 +129,9 @@ func (p powerSupplies) Collect(_ context.Context, out *metric.Set) error {
 			continue
 		}
 		s := class[name]
-		addMaybes(out, supplyPlain, &s, 1, name)
-		addMaybes(out, supplyMicro, &s, 1e6, name)
-		addMaybes(out, supplyTenths, &s, 10, name)
+		addOptionals(out, supplyPlain, &s, 1, name)
+		addOptionals(out, supplyMicro, &s, 1e6, name)
+		addOptionals(out, supplyTenths, &s, 10, name)
 		out.Add(supplyInfo, 1, name, s.CapacityLevel, s.ChargeType, s.Health, s.Manufacturer, s.ModelName, s.SerialNumber,
 			s.Status, s.Technology, s.Type, s.UsbType, s.Scope)
 	}

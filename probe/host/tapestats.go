@@ -8,7 +8,7 @@ import (
 	"headend-agent/internal/metric"
 )
 
-var tapeParts = []part[sysfs.SCSITapeCounters]{
+var tapeParts = []row[sysfs.SCSITapeCounters]{
 	{tapeDesc("io_now", "I/O under way.", metric.Gauge), func(c *sysfs.SCSITapeCounters) float64 { return float64(c.InFlight) }},
 	{tapeDesc("io_time_seconds_total", "Time spent waiting for I/O, moving the tape included.", metric.Counter), func(c *sysfs.SCSITapeCounters) float64 { return float64(c.IoNs) / 1e9 }},
 	{tapeDesc("io_others_total", "I/O other than reads and writes.", metric.Counter), func(c *sysfs.SCSITapeCounters) float64 { return float64(c.OtherCnt) }},
@@ -27,13 +27,13 @@ func tapeDesc(name, help string, typ metric.Type) *metric.Desc {
 
 // collectTapes reads /sys/class/scsi_tape/st*/stats.
 func collectTapes(fs sysfs.FS, out *metric.Set) error {
-	class, err := guarded("/sys/class/scsi_tape", fs.SCSITapeClass)
+	class, err := guarded(fs.SCSITapeClass)
 	if err != nil {
 		return fmt.Errorf("read tape drives: %w", err)
 	}
 	for _, name := range sortedKeys(class) {
 		t := class[name]
-		addParts(out, tapeParts, &t.Counters, name)
+		addRows(out, tapeParts, &t.Counters, name)
 	}
 	return nil
 }

@@ -13,10 +13,10 @@ import (
 var (
 	watchdogInfo = &metric.Desc{Name: "node_watchdog_info", Help: "A hardware or software watchdog, always 1.", Type: metric.Gauge,
 		Labels: []string{"name", "options", "identity", "state", "status", "pretimeout_governor"}}
-	watchdogDescs = append(maybeDescs(watchdogParts), watchdogInfo)
+	watchdogDescs = optionalDescs(watchdogParts, watchdogInfo)
 )
 
-var watchdogParts = []maybe[sysfs.WatchdogStats, int64]{
+var watchdogParts = []optional[sysfs.WatchdogStats, int64]{
 	{watchdogDesc("bootstatus", "Status of the watchdog at boot."), func(w *sysfs.WatchdogStats) *int64 { return w.Bootstatus }},
 	{watchdogDesc("fw_version", "Firmware version of the watchdog."), func(w *sysfs.WatchdogStats) *int64 { return w.FwVersion }},
 	{watchdogDesc("nowayout", "Whether the watchdog cannot be stopped."), func(w *sysfs.WatchdogStats) *int64 { return w.Nowayout }},
@@ -41,7 +41,7 @@ func collectWatchdogs(sys sysfs.FS, out *metric.Set) error {
 	}
 	for _, name := range sortedKeys(class) {
 		w := class[name]
-		addMaybes(out, watchdogParts, &w, 1, name)
+		addOptionals(out, watchdogParts, &w, 1, name)
 		out.Add(watchdogInfo, 1, name, orEmpty(w.Options), orEmpty(w.Identity), orEmpty(w.State), orEmpty(w.Status), orEmpty(w.PretimeoutGovernor))
 	}
 	return nil

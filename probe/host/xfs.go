@@ -8,7 +8,7 @@ import (
 	"headend-agent/internal/metric"
 )
 
-var xfsParts = []part[xfs.Stats]{
+var xfsParts = []row[xfs.Stats]{
 	{xfsDesc("extent_allocation_extents_allocated", "Extents allocated."), func(s *xfs.Stats) float64 { return float64(s.ExtentAllocation.ExtentsAllocated) }},
 	{xfsDesc("extent_allocation_blocks_allocated", "Blocks allocated."), func(s *xfs.Stats) float64 { return float64(s.ExtentAllocation.BlocksAllocated) }},
 	{xfsDesc("extent_allocation_extents_freed", "Extents freed."), func(s *xfs.Stats) float64 { return float64(s.ExtentAllocation.ExtentsFreed) }},
@@ -64,7 +64,7 @@ func collectXFS(fs xfs.FS, out *metric.Set) error {
 		return fmt.Errorf("read XFS statistics: %w", err)
 	}
 	for _, s := range stats {
-		addParts(out, xfsParts, s, s.Name)
+		addRows(out, xfsParts, s, s.Name)
 	}
 	return nil
 }

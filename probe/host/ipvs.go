@@ -12,11 +12,11 @@ import (
 
 var (
 	ipvsTotals = []row[procfs.IPVSStats]{
-		{ipvsTotal("connections", "Connections made."), func(s *procfs.IPVSStats) float64 { return float64(s.Connections) }},
-		{ipvsTotal("incoming_packets", "Packets in."), func(s *procfs.IPVSStats) float64 { return float64(s.IncomingPackets) }},
-		{ipvsTotal("outgoing_packets", "Packets out."), func(s *procfs.IPVSStats) float64 { return float64(s.OutgoingPackets) }},
-		{ipvsTotal("incoming_bytes", "Bytes in."), func(s *procfs.IPVSStats) float64 { return float64(s.IncomingBytes) }},
-		{ipvsTotal("outgoing_bytes", "Bytes out."), func(s *procfs.IPVSStats) float64 { return float64(s.OutgoingBytes) }},
+		{ipvsTotal("connections", "connections made."), func(s *procfs.IPVSStats) float64 { return float64(s.Connections) }},
+		{ipvsTotal("incoming_packets", "packets in."), func(s *procfs.IPVSStats) float64 { return float64(s.IncomingPackets) }},
+		{ipvsTotal("outgoing_packets", "packets out."), func(s *procfs.IPVSStats) float64 { return float64(s.OutgoingPackets) }},
+		{ipvsTotal("incoming_bytes", "bytes in."), func(s *procfs.IPVSStats) float64 { return float64(s.IncomingBytes) }},
+		{ipvsTotal("outgoing_bytes", "bytes out."), func(s *procfs.IPVSStats) float64 { return float64(s.OutgoingBytes) }},
 	}
 	ipvsActive   = ipvsBackend("connections_active", "Active connections to the backend.")
 	ipvsInactive = ipvsBackend("connections_inactive", "Inactive connections to the backend.")

@@ -1,11 +1,14 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"log/slog"
+	"os"
 	"time"
 
 	"headend-agent/internal/config"
+	"headend-agent/internal/metric"
 	"headend-agent/probe"
 	"headend-agent/probe/host"
 )
@@ -43,7 +46,11 @@ func instances(c *config.Config, env probe.Env, log *slog.Logger) ([]probe.Insta
 			err = s.Unread()
 		}
 		if err != nil {
-			return s.Place(err)
+			missing := mounts(env)
+			if missing == nil {
+				return s.Place(err)
+			}
+			p = broken{missing} // no mistake of the configuration: it costs the probes that need it
 		}
 		i := probe.Instance{Kind: k.Name, Probe: p, Interval: s.Interval, Timeout: s.Timeout}
 		if i.Interval == 0 {
@@ -75,3 +82,18 @@ func instances(c *config.Config, env probe.Env, log *slog.Logger) ([]probe.Insta
 	}
 	return all, nil
 }
+
+// mounts tells whether the kernel's file systems are where they should be.
+func mounts(env probe.Env) error {
+	for _, dir := range []string{env.Proc, env.Sys} {
+		if _, err := os.Stat(dir); err != nil {
+			return fmt.Errorf("the kernel's file system is missing: %w", err)
+		}
+	}
+	return nil
+}
+
+// broken is a probe that cannot be made on this machine.
+type broken struct{ err error }
+
+func (b broken) Collect(context.Context, *metric.Set) error { return b.err }

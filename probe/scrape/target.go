@@ -85,7 +85,7 @@ func (t *target) Target() string {
 // Collect adds up and scrape_* first: a failed scrape leaves them alone in the run.
 func (t *target) Collect(ctx context.Context, out *metric.Set) error {
 	start := time.Now()
-	ctx, cancel := beforeDeadline(ctx)
+	ctx, cancel := probe.Early(ctx)
 	defer cancel()
 	t.addReport(out)
 	mark := out.Mark()
@@ -113,15 +113,6 @@ func (t *target) addReport(out *metric.Set) {
 	for _, ref := range t.report {
 		out.AddRef(ref, 0, 0)
 	}
-}
-
-// beforeDeadline leaves a run time to report that its target was too slow: after the deadline nobody listens.
-func beforeDeadline(ctx context.Context) (context.Context, context.CancelFunc) {
-	end, ok := ctx.Deadline()
-	if !ok {
-		return ctx, func() {}
-	}
-	return context.WithDeadline(ctx, end.Add(-min(time.Until(end)/10, 500*time.Millisecond)))
 }
 
 func (t *target) scrape(ctx context.Context, out *metric.Set) (counts, error) {

@@ -239,7 +239,7 @@ func TestSlowTargetIsReportedInTime(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
 		defer cancel()
-		c, done := beforeDeadline(ctx)
+		c, done := probe.Early(ctx)
 		defer done()
 		<-c.Done()
 		if ctx.Err() != nil {

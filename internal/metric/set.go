@@ -265,3 +265,18 @@ func (s *Set) sweep() {
 	}
 	s.swept = s.gen
 }
+
+// Live returns the series that the last run left alive.
+func (s *Set) Live() []Ref {
+	if !s.live {
+		return nil
+	}
+	return s.last
+}
+
+// Heir returns a Set that knows which series are live, for a probe whose run keeps the old one for ever.
+func (s *Set) Heir() *Set {
+	h := NewSet(s.table, s.limit)
+	h.last, h.live = s.last, s.live
+	return h
+}

@@ -1,0 +1,97 @@
+package buffer
+
+import (
+	"context"
+	"maps"
+	"slices"
+
+	"headend-agent/internal/metric"
+)
+
+// Ledger is where the samples of a destination went. With what is pending they add up to what was appended since the
+// destination's cursor began.
+type Ledger struct {
+	Delivered, Refused, Uncertain uint64
+	Dropped                       map[string]uint64 // by reason: overflow, max_age, and what senders give
+}
+
+func (l *Ledger) add(o metric.Outcome) {
+	l.Delivered += uint64(o.Delivered)
+	l.Refused += uint64(o.Refused)
+	l.Uncertain += uint64(o.Uncertain)
+	for reason, n := range o.Dropped {
+		l.Dropped[reason] += uint64(n)
+	}
+}
+
+// DestinationStats is a destination as the buffer sees it.
+type DestinationStats struct {
+	Ledger
+	Pending   int     // samples
+	OldestAge float64 // seconds since the oldest pending sample was appended
+	Late      bool    // the last attempt to send failed
+}
+
+// Stats is the buffer now.
+type Stats struct {
+	Appended     uint64 // samples, ever
+	Bytes        int    // in memory
+	Rounds       int
+	Destinations map[string]DestinationStats
+}
+
+// Stats returns a snapshot, which is the caller's.
+func (b *Buffer) Stats() Stats {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	s := Stats{Appended: b.appends, Bytes: b.bytes, Rounds: len(b.rounds), Destinations: map[string]DestinationStats{}}
+	for name, r := range b.readers {
+		d := DestinationStats{Ledger: r.stats}
+		d.Dropped = maps.Clone(r.stats.Dropped)
+		n, age := r.pending()
+		d.Pending, d.OldestAge, d.Late = n, age.Seconds(), r.late
+		s.Destinations[name] = d
+	}
+	return s
+}
+
+var (
+	byDestination = []string{"destination"}
+	appended      = &metric.Desc{Name: "headend_agent_buffer_samples_appended_total", Help: "Samples that the probes have put into the buffer.", Type: metric.Counter}
+	memoryBytes   = &metric.Desc{Name: "headend_agent_buffer_memory_bytes", Help: "Memory that the rounds in the buffer weigh.", Type: metric.Gauge, Unit: metric.Bytes}
+	memoryLimit   = &metric.Desc{Name: "headend_agent_buffer_memory_limit_bytes", Help: "Bound of headend_agent_buffer_memory_bytes.", Type: metric.Gauge, Unit: metric.Bytes}
+	delivered     = &metric.Desc{Name: "headend_agent_remote_write_samples_delivered_total", Help: "Samples that the destination has taken.", Type: metric.Counter, Labels: byDestination}
+	refused       = &metric.Desc{Name: "headend_agent_remote_write_samples_refused_total", Help: "Samples that the destination has refused for good.", Type: metric.Counter, Labels: byDestination}
+	uncertain     = &metric.Desc{Name: "headend_agent_remote_write_samples_uncertain_total", Help: "Samples refused after an answer was lost: the destination may have them.", Type: metric.Counter, Labels: byDestination}
+	dropped       = &metric.Desc{Name: "headend_agent_remote_write_samples_dropped_total", Help: "Samples given up before they reached the destination.", Type: metric.Counter, Labels: []string{"destination", "reason"}}
+	pending       = &metric.Desc{Name: "headend_agent_remote_write_samples_pending", Help: "Samples that wait for the destination.", Type: metric.Gauge, Labels: byDestination}
+	oldestAge     = &metric.Desc{Name: "headend_agent_remote_write_oldest_pending_seconds", Help: "Age of the oldest sample that waits for the destination.", Type: metric.Gauge, Unit: metric.Seconds, Labels: byDestination}
+)
+
+// Descs lists what Collect emits.
+func Descs() []*metric.Desc {
+	return []*metric.Desc{appended, memoryBytes, memoryLimit, delivered, refused, uncertain, dropped, pending, oldestAge}
+}
+
+// Collect adds the buffer's own numbers.
+func (b *Buffer) Collect(_ context.Context, out *metric.Set) error {
+	s := b.Stats()
+	out.Add(appended, float64(s.Appended))
+	out.Add(memoryBytes, float64(s.Bytes))
+	out.Add(memoryLimit, float64(b.cfg.Memory))
+	for _, name := range slices.Sorted(maps.Keys(s.Destinations)) {
+		d := s.Destinations[name]
+		out.Add(delivered, float64(d.Delivered), name)
+		out.Add(refused, float64(d.Refused), name)
+		out.Add(uncertain, float64(d.Uncertain), name)
+		out.Add(dropped, float64(d.Dropped["overflow"]), name, "overflow") // there from the start, for rate()
+		for _, reason := range slices.Sorted(maps.Keys(d.Dropped)) {
+			if reason != "overflow" {
+				out.Add(dropped, float64(d.Dropped[reason]), name, reason)
+			}
+		}
+		out.Add(pending, float64(d.Pending), name)
+		out.Add(oldestAge, d.OldestAge, name)
+	}
+	return nil
+}

@@ -1,0 +1,77 @@
+package main
+
+import (
+	"fmt"
+	"log/slog"
+	"time"
+
+	"headend-agent/internal/config"
+	"headend-agent/probe"
+	"headend-agent/probe/host"
+)
+
+// kinds lists every probe there is.
+func kinds() []probe.Kind {
+	return host.Kinds()
+}
+
+func kindNames() []string {
+	var names []string
+	for _, k := range kinds() {
+		names = append(names, k.Name)
+	}
+	return append(names, selfKind)
+}
+
+// targeted is a probe that reads one of several possible targets.
+type targeted interface{ Target() string } // an address without secrets
+
+// instances makes the probes that the configuration asks for, and those it does not mention that are found on this machine.
+func instances(c *config.Config, env probe.Env, log *slog.Logger) ([]probe.Instance, error) {
+	sections := map[string][]*config.Section{}
+	for i := range c.Probes {
+		s := &c.Probes[i]
+		sections[s.Kind] = append(sections[s.Kind], s)
+	}
+	var all []probe.Instance
+	seen := map[string]string{}
+	add := func(k probe.Kind, s *config.Section) error {
+		env := env
+		env.Log = log.With("probe", k.Name)
+		p, err := k.New(s.Decode, env)
+		if err == nil {
+			err = s.Unread()
+		}
+		if err != nil {
+			return err
+		}
+		i := probe.Instance{Kind: k.Name, Probe: p, Interval: s.Interval, Timeout: s.Timeout}
+		if i.Interval == 0 {
+			i.Interval = time.Duration(c.Global.Interval)
+		}
+		if t, ok := p.(targeted); ok {
+			i.Target = t.Target()
+		}
+		if first, twice := seen[string(i.Source())]; twice {
+			return fmt.Errorf("%s: the same target as in %s; remove one", s.Where(), first)
+		}
+		seen[string(i.Source())] = s.Where()
+		all = append(all, i)
+		return nil
+	}
+	for _, k := range kinds() {
+		found := sections[k.Name]
+		if len(found) == 0 && k.Auto != nil && k.Auto(env) {
+			found = []*config.Section{config.NoSection(k.Name)}
+		}
+		for _, s := range found {
+			if !s.Enabled {
+				continue
+			}
+			if err := add(k, s); err != nil {
+				return nil, err
+			}
+		}
+	}
+	return all, nil
+}

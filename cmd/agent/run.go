@@ -1,0 +1,266 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"os/signal"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"headend-agent/buffer"
+	"headend-agent/internal/config"
+	"headend-agent/internal/metric"
+	"headend-agent/internal/web"
+	"headend-agent/probe"
+	"headend-agent/push"
+)
+
+func runCommand(args []string, _, stderr io.Writer) int {
+	var o options
+	if _, err := o.parse("run", args, stderr); err != nil {
+		return exitCode(err)
+	}
+	cfg, err := o.config()
+	if err != nil {
+		fmt.Fprintln(stderr, err)
+		return 1
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
+	defer stop()
+	a, err := newAgent(&o, cfg, o.logger(stderr))
+	if err != nil {
+		fmt.Fprintln(stderr, err)
+		return 1
+	}
+	a.run(ctx)
+	return 0
+}
+
+// agent is the daemon: the parts, and what flows between them.
+type agent struct {
+	opts *options
+	log  *slog.Logger
+
+	table  *metric.Table
+	buffer *buffer.Buffer
+	runner *probe.Runner
+	web    *web.Server
+
+	reloadOK atomic.Bool
+	reloads  chan chan error
+
+	mu      sync.Mutex
+	cfg     *config.Config
+	senders []*sender
+}
+
+// sender is a push.Sender at work.
+type sender struct {
+	*push.Sender
+	stop context.CancelFunc
+	done chan struct{}
+}
+
+// newAgent builds the parts. Its errors are about the configuration.
+func newAgent(o *options, cfg *config.Config, log *slog.Logger) (*agent, error) {
+	a := &agent{opts: o, log: log, cfg: cfg, table: metric.NewTable(), reloads: make(chan chan error)}
+	if err := a.check(cfg); err != nil {
+		return nil, err
+	}
+	var err error
+	if a.buffer, err = buffer.Open(cfg.Buffer); err != nil {
+		return nil, fmt.Errorf("buffer: %w", err)
+	}
+	clock := probe.NewClock(buildDate(), o.env.Proc, a.buffer.Restamp)
+	a.runner = probe.NewRunner(a.table, clock, a.buffer.Append, o.env.Hostname, log)
+	a.web, err = web.Listen(cfg.Web.ListenAddress, cfg.Web.ConfigFile, web.Parts{
+		Version: version, Latest: a.runner.Latest, Reload: a.reload, Lifecycle: o.lifecycle,
+	}, log)
+	if err != nil {
+		return nil, err
+	}
+	a.reloadOK.Store(true)
+	return a, nil
+}
+
+// check makes every probe and sender of a configuration and throws them away.
+func (a *agent) check(cfg *config.Config) error {
+	if _, err := instances(cfg, a.opts.env, a.log); err != nil {
+		return err
+	}
+	for _, rw := range cfg.RemoteWrite {
+		if _, err := push.New(rw, nil, nil, version, a.log); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// run starts the parts, from the end of the data's way to its beginning, and stops them the other way round.
+func (a *agent) run(ctx context.Context) {
+	pages, closePages := context.WithCancel(context.Background())
+	var web sync.WaitGroup
+	web.Go(func() { a.web.Run(pages) })
+	a.log.Info("headend-agent is running", "version", version, "pages", "http://"+a.web.Address())
+
+	probes, stopProbes := context.WithCancel(context.Background())
+	a.apply(probes, a.cfg)
+	hup := make(chan os.Signal, 1)
+	signal.Notify(hup, syscall.SIGHUP)
+	defer signal.Stop(hup)
+	for ctx.Err() == nil {
+		select {
+		case <-ctx.Done():
+		case <-hup:
+			a.reloadNow(probes)
+		case answer := <-a.reloads:
+			answer <- a.reloadNow(probes)
+		}
+	}
+
+	start := time.Now()
+	stopProbes()
+	a.runner.Stop()
+	a.stopSenders()
+	a.buffer.Close()
+	closePages()
+	web.Wait()
+	a.log.Info("headend-agent has stopped", "took", time.Since(start).Round(time.Millisecond))
+}
+
+// apply brings the configuration into force. check has passed.
+func (a *agent) apply(ctx context.Context, cfg *config.Config) {
+	a.stopSenders()
+	external := externalLabels(cfg, a.opts.env.Hostname)
+	var senders []*sender
+	for _, rw := range cfg.RemoteWrite {
+		name := rw.Destination()
+		reader := a.buffer.Reader(name, buffer.Options{MaxAge: time.Duration(rw.MaxAge)})
+		p, err := push.New(rw, reader, external, version, a.log)
+		if err != nil { // a file that was there for check is gone
+			a.log.Error("destination is off until a reload; its samples are kept", "destination", name, "error", err)
+			continue
+		}
+		s := &sender{Sender: p, done: make(chan struct{})}
+		var run context.Context
+		run, s.stop = context.WithCancel(context.Background())
+		go func() { defer close(s.done); s.Run(run) }()
+		senders = append(senders, s)
+	}
+	if len(senders) == 0 {
+		a.log.Warn("nowhere to send: there is no remote_write in the configuration; samples can be pulled from /metrics", "file", a.opts.configFile)
+	}
+	a.mu.Lock()
+	a.forget(cfg)
+	a.cfg, a.senders = cfg, senders
+	a.mu.Unlock()
+
+	list, err := instances(cfg, a.opts.env, a.log)
+	if err != nil {
+		a.log.Error("probes are off until a reload", "error", err)
+	}
+	if own, err := newSelf(a); err != nil {
+		a.log.Error("the agent's own numbers are missing", "error", err)
+	} else if on, interval := selfSection(cfg); on {
+		list = append(list, probe.Instance{Kind: selfKind, Probe: own, Interval: interval})
+	}
+	a.runner.Apply(ctx, list)
+}
+
+// selfSection tells whether the agent's own numbers are wanted, and how often.
+func selfSection(cfg *config.Config) (on bool, interval time.Duration) {
+	on, interval = true, time.Duration(cfg.Global.Interval)
+	for _, s := range cfg.Probes {
+		if s.Kind == selfKind {
+			on = s.Enabled
+			if s.Interval > 0 {
+				interval = s.Interval
+			}
+		}
+	}
+	return on, interval
+}
+
+// forget drops the cursors of destinations that the new configuration no longer has.
+func (a *agent) forget(cfg *config.Config) {
+	kept := map[string]bool{}
+	for _, rw := range cfg.RemoteWrite {
+		kept[rw.Destination()] = true
+	}
+	for _, rw := range a.cfg.RemoteWrite {
+		if name := rw.Destination(); !kept[name] {
+			a.log.Info("destination is no longer configured; what it had not yet got is released", "destination", name)
+			a.buffer.Forget(name)
+		}
+	}
+}
+
+// stopSenders ends all senders at once and waits for them.
+func (a *agent) stopSenders() {
+	a.mu.Lock()
+	senders := a.senders
+	a.senders = nil
+	a.mu.Unlock()
+	for _, s := range senders {
+		s.stop()
+	}
+	for _, s := range senders {
+		<-s.done
+	}
+}
+
+// parts are those that count.
+func (a *agent) parts() []probe.Probe {
+	parts := []probe.Probe{a.runner, a.buffer}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	for _, s := range a.senders {
+		parts = append(parts, s)
+	}
+	return parts
+}
+
+// reload asks the main loop to read the configuration again.
+func (a *agent) reload() error {
+	answer := make(chan error)
+	a.reloads <- answer
+	return <-answer
+}
+
+// reloadNow reads the configuration again; where it is wrong, the old one stays in force.
+func (a *agent) reloadNow(ctx context.Context) error {
+	cfg, err := a.opts.config()
+	if err == nil {
+		err = a.check(cfg)
+	}
+	a.reloadOK.Store(err == nil)
+	if err != nil {
+		a.log.Error("the configuration is wrong; the one before stays in force", "error", err)
+		return err
+	}
+	if cfg.Buffer != a.cfg.Buffer || cfg.Web != a.cfg.Web {
+		a.log.Warn("changes of buffer: and web: take effect after a restart")
+		cfg.Buffer, cfg.Web = a.cfg.Buffer, a.cfg.Web
+	}
+	a.apply(ctx, cfg)
+	a.log.Info("configuration is reloaded")
+	return nil
+}
+
+// externalLabels are those of the configuration, and the two that every series has.
+func externalLabels(cfg *config.Config, hostname string) []metric.Label {
+	all := map[string]string{"job": "headend", "instance": hostname}
+	for name, value := range cfg.Global.ExternalLabels {
+		all[name] = os.Expand(value, os.Getenv)
+	}
+	var ls []metric.Label
+	for name, value := range all {
+		ls = append(ls, metric.Label{Name: name, Value: value})
+	}
+	return ls
+}

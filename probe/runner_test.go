@@ -1,0 +1,315 @@
+package probe
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"headend-agent/internal/metric"
+)
+
+var (
+	tested  = &metric.Desc{Name: "tested", Type: metric.Gauge, Labels: []string{"n"}}
+	counted = &metric.Desc{Name: "counted_total", Type: metric.Counter}
+)
+
+type probeFunc func(context.Context, *metric.Set) error
+
+func (f probeFunc) Collect(ctx context.Context, out *metric.Set) error { return f(ctx, out) }
+
+// bench is a runner on a clock of the bubble, whose wall clock may be set apart from it.
+type bench struct {
+	*Runner
+	t       *testing.T
+	shift   time.Duration // wall clock minus the bubble's
+	mu      sync.Mutex
+	lines   []string
+	stamps  []string
+	logged  strings.Builder
+	started time.Time
+	built   time.Time
+}
+
+func newBench(t *testing.T) *bench {
+	b := &bench{t: t, started: time.Now(), built: time.Now().Add(-time.Hour)}
+	return b
+}
+
+func (b *bench) run(instances ...Instance) (stop func()) {
+	if b.Runner == nil {
+		clock := newClock(b.built, 0xb007, func() time.Time { return time.Now().Add(b.shift) }, func() time.Duration { return time.Since(b.started) + time.Hour },
+			func(e metric.Epoch, ms int64) {
+				b.stamps = append(b.stamps, fmt.Sprintf("%x%+d", uint64(e), ms))
+			})
+		b.Runner = NewRunner(metric.NewTable(), clock, b.sink, "host", slog.New(slog.NewTextHandler(&b.logged, nil)))
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	b.Apply(ctx, instances)
+	return func() { cancel(); b.Stop() }
+}
+
+func (b *bench) sink(r metric.Round) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	var parts []string
+	for i, ref := range r.Series {
+		v := fmt.Sprint(r.Values[i])
+		if metric.IsStale(r.Values[i]) {
+			v = "stale"
+		}
+		parts = append(parts, ref.Labels.String()+"="+v)
+	}
+	b.lines = append(b.lines, strings.Join(parts, " "))
+	at := fmt.Sprint(r.TimeMs - b.started.UnixMilli())
+	if r.Unset {
+		at = fmt.Sprint("boot+", r.TimeMs)
+	}
+	b.stamps = append(b.stamps, at)
+}
+
+func (b *bench) expect(want ...string) {
+	b.t.Helper()
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if got, want := strings.Join(b.lines, "\n"), strings.Join(want, "\n"); got != want {
+		b.t.Errorf("got\n%s\nwant\n%s", got, want)
+	}
+	b.lines = nil
+}
+
+func steady(ctx context.Context, out *metric.Set) error {
+	out.Add(counted, 1)
+	return nil
+}
+
+func TestFirstRoundAtOnceThenAlignedTicks(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench(t)
+		a, c := Instance{Kind: "a", Probe: probeFunc(steady), Interval: 10 * time.Second}, Instance{Kind: "c", Probe: probeFunc(steady), Interval: 10 * time.Second}
+		stop := b.run(a, c)
+		time.Sleep(25 * time.Second)
+		stop()
+		if len(b.stamps) != 6 {
+			t.Fatalf("rounds at %v, want 3 of each probe", b.stamps)
+		}
+		if b.stamps[0] != "0" || b.stamps[1] != "0" {
+			t.Errorf("first rounds at %v, want 0", b.stamps[:2])
+		}
+		for i := 2; i < 6; i += 2 {
+			if b.stamps[i] != b.stamps[i+1] {
+				t.Errorf("the probes of one tick have the times %v", b.stamps[i:i+2])
+			}
+		}
+		var first, second int
+		fmt.Sscan(b.stamps[2], &first)
+		fmt.Sscan(b.stamps[4], &second)
+		if second-first != 10_000 {
+			t.Errorf("ticks at %d and %d ms", first, second)
+		}
+		if off := (b.started.UnixMilli() + int64(first) - b.offset(10*time.Second).Milliseconds()) % 10_000; off > 1 {
+			t.Errorf("the tick is %d ms away from the host's place in the interval", off)
+		}
+	})
+}
+
+func TestFailureEndsTheSeriesAndRecoveryBringsThemBack(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench(t)
+		var broken error
+		p := probeFunc(func(_ context.Context, out *metric.Set) error {
+			out.Add(tested, 1, "x")
+			return broken
+		})
+		stop := b.run(Instance{Kind: "a", Probe: p, Interval: 10 * time.Second})
+		defer stop()
+		time.Sleep(15 * time.Second)
+		broken = errors.New("the source is gone")
+		time.Sleep(20 * time.Second)
+		broken = nil
+		time.Sleep(10 * time.Second)
+		b.expect(`tested{n="x"}=1`, `tested{n="x"}=1`, `tested{n="x"}=stale`, `tested{n="x"}=1`)
+		if n := strings.Count(b.logged.String(), "\n"); n != 2 {
+			t.Errorf("%d log lines, want one for the failure and one for the recovery:\n%s", n, b.logged.String())
+		}
+	})
+}
+
+func TestStuckProbeCostsOnlyItself(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench(t)
+		hang := make(chan struct{})
+		calls, inside := 0, 0
+		stuck := probeFunc(func(ctx context.Context, out *metric.Set) error {
+			calls++
+			inside++
+			if inside > 1 {
+				t.Error("two runs of one probe at once")
+			}
+			out.Add(tested, float64(calls), "x")
+			if calls == 2 {
+				<-hang // deaf to ctx, as a read of a dead mount is
+			}
+			inside--
+			return nil
+		})
+		stop := b.run(Instance{Kind: "stuck", Probe: stuck, Interval: 10 * time.Second})
+		time.Sleep(55 * time.Second)
+		b.expect(`tested{n="x"}=1`, `tested{n="x"}=stale`)
+		if s := b.jobs[0].state; s.late != 1 || s.skipped < 3 {
+			t.Errorf("late %d, skipped %d; want 1 and at least 3", s.late, s.skipped)
+		}
+		// A reload while it is stuck starts no second run.
+		stop()
+		stop = b.run(Instance{Kind: "stuck", Probe: stuck, Interval: 10 * time.Second})
+		time.Sleep(15 * time.Second)
+		b.expect()
+		close(hang)
+		time.Sleep(10 * time.Second)
+		b.expect(`tested{n="x"}=3`)
+		stop()
+	})
+}
+
+func TestPanicTurnsTheProbeOffUntilReload(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench(t)
+		calls := 0
+		p := probeFunc(func(_ context.Context, out *metric.Set) error {
+			calls++
+			out.Add(counted, 1)
+			if calls == 2 {
+				panic("boom")
+			}
+			return nil
+		})
+		stop := b.run(Instance{Kind: "a", Probe: p, Interval: 10 * time.Second})
+		time.Sleep(60 * time.Second)
+		stop()
+		b.expect("counted_total=1", "counted_total=stale")
+		if !strings.Contains(b.logged.String(), "boom") || !strings.Contains(b.logged.String(), "runner_test.go") {
+			t.Errorf("the log lacks the panic or its stack: %s", b.logged.String())
+		}
+		stop = b.run(Instance{Kind: "a", Probe: p, Interval: 10 * time.Second})
+		time.Sleep(time.Second)
+		stop()
+		b.expect("counted_total=1")
+	})
+}
+
+func TestReloadEndsSeriesOfProbesThatWentButStopDoesNot(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench(t)
+		a := Instance{Kind: "a", Probe: probeFunc(steady), Interval: 10 * time.Second}
+		other := Instance{Kind: "other", Target: "1", Interval: 10 * time.Second, Probe: probeFunc(func(_ context.Context, out *metric.Set) error {
+			out.Add(tested, 1, "x")
+			return nil
+		})}
+		b.run(a, other)
+		time.Sleep(time.Millisecond)
+		b.lines = nil
+		stop := b.run(a)
+		b.expect(`tested{n="x"}=stale`)
+		stop()
+		b.expect()
+	})
+}
+
+func TestSmallStepBackIsWaitedOut(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench(t)
+		stop := b.run(Instance{Kind: "a", Probe: probeFunc(steady), Interval: 10 * time.Second})
+		time.Sleep(35 * time.Second)
+		before := len(b.stamps)
+		b.shift = -25 * time.Second
+		time.Sleep(60 * time.Second)
+		stop()
+		last := -1
+		for _, s := range b.stamps {
+			var ms int
+			fmt.Sscan(s, &ms)
+			if ms <= last {
+				t.Errorf("time went back or stood: %v", b.stamps)
+			}
+			last = ms
+		}
+		if got := len(b.stamps) - before; got < 3 || got > 4 {
+			t.Errorf("%d rounds in the 60 s after a step of 25 s back, want 3 or 4", got)
+		}
+		if b.jobs[0].state.skipped == 0 {
+			t.Error("skipped ticks are not counted")
+		}
+	})
+}
+
+func TestLargeStepsBeginNewEpochs(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench(t)
+		stop := b.run(Instance{Kind: "a", Probe: probeFunc(steady), Interval: 10 * time.Second})
+		time.Sleep(15 * time.Second)
+		b.shift = -time.Hour
+		b.built = time.Time{}
+		time.Sleep(10 * time.Second)
+		stop()
+		if got := b.Runner.clock.Steps(); got != 1 {
+			t.Fatalf("%d steps, want 1", got)
+		}
+		want := "-3600000"
+		for _, s := range b.stamps {
+			if strings.HasSuffix(s, want) {
+				return
+			}
+		}
+		t.Errorf("no correction by an hour in %v", b.stamps)
+	})
+}
+
+func TestUnsetClock(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench(t)
+		b.shift = -30 * 365 * 24 * time.Hour
+		stop := b.run(Instance{Kind: "a", Probe: probeFunc(steady), Interval: 10 * time.Second})
+		time.Sleep(15 * time.Second)
+		if len(b.stamps) < 2 || b.stamps[0] != "boot+3600000" {
+			t.Fatalf("rounds of an unset clock: %v", b.stamps)
+		}
+		b.shift = 0
+		time.Sleep(10 * time.Second)
+		stop()
+		// The unset epoch is the boot's, and its times count from boot: an hour before the bench began.
+		want := fmt.Sprintf("b007+%d", b.started.Add(-time.Hour).UnixMilli())
+		found := false
+		for _, s := range b.stamps {
+			found = found || s == want
+		}
+		if !found {
+			t.Errorf("no %s in %v", want, b.stamps)
+		}
+	})
+}
+
+func BenchmarkRound(b *testing.B) {
+	clock := NewClock(time.Time{}, "/proc", nil)
+	samples := 0
+	r := NewRunner(metric.NewTable(), clock, func(round metric.Round) { samples += len(round.Values) }, "host", slog.New(slog.DiscardHandler))
+	names := make([]string, 1000)
+	for i := range names {
+		names[i] = fmt.Sprint(i)
+	}
+	j := &job{Instance: Instance{Kind: "a", Interval: time.Second, Probe: probeFunc(func(_ context.Context, out *metric.Set) error {
+		for i, n := range names {
+			out.Add(tested, float64(i), n)
+		}
+		return nil
+	})}, runner: r, set: metric.NewSet(r.table, SeriesLimit)}
+	b.ReportAllocs()
+	for b.Loop() {
+		j.run(context.Background(), stamp{ms: int64(samples)})
+	}
+	b.ReportMetric(float64(samples)/b.Elapsed().Seconds(), "samples/s")
+}

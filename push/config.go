@@ -1,0 +1,153 @@
+package push
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"net/url"
+	"os"
+	"slices"
+	"time"
+
+	"github.com/alecthomas/units"
+	promconfig "github.com/prometheus/common/config"
+	"github.com/prometheus/common/model"
+	"github.com/prometheus/prometheus/model/relabel"
+)
+
+// Config is one entry of the `remote_write:` block, with Prometheus' names for what Prometheus has too.
+type Config struct {
+	URL                   string            `yaml:"url"`
+	Name                  string            `yaml:"name"` // the label "destination"; the URL's host where it is empty
+	RemoteTimeout         model.Duration    `yaml:"remote_timeout"`
+	Headers               map[string]string `yaml:"headers"`
+	WriteRelabelConfigs   []*relabel.Config `yaml:"write_relabel_configs"`
+	ProtobufMessage       string            `yaml:"protobuf_message"`
+	Compression           string            `yaml:"compression"`
+	FlushInterval         model.Duration    `yaml:"flush_interval"`
+	Order                 string            `yaml:"order"`
+	OnRefusal             string            `yaml:"on_refusal"`
+	BacklogBytesPerSecond units.Base2Bytes  `yaml:"backlog_bytes_per_second"` // 0: no limit
+	MaxAge                model.Duration    `yaml:"max_age"`                  // 0: all that the ring holds
+
+	HTTP promconfig.HTTPClientConfig `yaml:",inline"`
+}
+
+// Protocol messages, as `protobuf_message` names them.
+const (
+	MessageAuto = "auto"
+	MessageV1   = "prometheus.WriteRequest"
+	MessageV2   = "io.prometheus.write.v2.Request"
+)
+
+// DefaultConfig is what holds where an entry says nothing.
+func DefaultConfig() Config {
+	return Config{
+		RemoteTimeout:         model.Duration(30 * time.Second),
+		ProtobufMessage:       MessageAuto,
+		Compression:           "snappy",
+		FlushInterval:         model.Duration(5 * time.Second),
+		Order:                 "fifo",
+		OnRefusal:             "split",
+		BacklogBytesPerSecond: 256 * units.KiB,
+		HTTP:                  promconfig.DefaultHTTPClientConfig,
+	}
+}
+
+// Destination is the name that logs and metrics use. It holds no secret.
+func (c Config) Destination() string {
+	if c.Name != "" {
+		return c.Name
+	}
+	u, err := url.Parse(c.URL)
+	if err != nil {
+		return "" // Validate refuses it
+	}
+	return u.Host
+}
+
+// Validate says what is wrong with an entry, and what to write instead.
+func (c Config) Validate() error {
+	if c.URL == "" {
+		return errors.New("url is missing; give the receiver's remote-write address, like https://prometheus.example/api/v1/write")
+	}
+	u, err := url.Parse(c.URL)
+	if err != nil {
+		return errors.New("url cannot be read; write it like https://prometheus.example/api/v1/write") // it may hold a password
+	}
+	if (u.Scheme != "http" && u.Scheme != "https") || u.Host == "" {
+		return fmt.Errorf("url %q needs http:// or https:// and a host", u.Redacted())
+	}
+	for _, choice := range []struct {
+		key, value string
+		allowed    []string
+	}{
+		{"protobuf_message", c.ProtobufMessage, []string{MessageAuto, MessageV2, MessageV1}},
+		{"compression", c.Compression, []string{"snappy"}},
+		{"order", c.Order, []string{"fifo"}},
+		{"on_refusal", c.OnRefusal, []string{"split"}},
+	} {
+		if err := oneOf(choice.key, choice.value, choice.allowed); err != nil {
+			return err
+		}
+	}
+	if c.FlushInterval < 0 || c.RemoteTimeout <= 0 {
+		return errors.New("flush_interval must not be negative and remote_timeout must be above 0")
+	}
+	for name := range c.Headers {
+		if reserved(name) {
+			return fmt.Errorf("headers: %s is set by the protocol and cannot be changed", name)
+		}
+	}
+	if err := c.HTTP.Validate(); err != nil {
+		return err
+	}
+	return c.readable()
+}
+
+// readable complains at start about secret files that cannot be read; they are read anew for each request.
+func (c Config) readable() error {
+	files := map[string]string{"bearer_token_file": c.HTTP.BearerTokenFile, "tls_config.ca_file": c.HTTP.TLSConfig.CAFile,
+		"tls_config.cert_file": c.HTTP.TLSConfig.CertFile, "tls_config.key_file": c.HTTP.TLSConfig.KeyFile}
+	if b := c.HTTP.BasicAuth; b != nil {
+		files["basic_auth.username_file"], files["basic_auth.password_file"] = b.UsernameFile, b.PasswordFile
+	}
+	if a := c.HTTP.Authorization; a != nil {
+		files["authorization.credentials_file"] = a.CredentialsFile
+	}
+	if o := c.HTTP.OAuth2; o != nil {
+		files["oauth2.client_secret_file"] = o.ClientSecretFile
+	}
+	for _, key := range slices.Sorted(maps.Keys(files)) {
+		if files[key] == "" {
+			continue
+		}
+		f, err := os.Open(files[key])
+		if err != nil {
+			return fmt.Errorf("%s: %w; the agent's user must be able to read it", key, err)
+		}
+		f.Close()
+	}
+	return nil
+}
+
+// Unsupported are keys of Prometheus' own `remote_write:` that have no meaning here, and what takes their place.
+var Unsupported = map[string]string{
+	"queue_config":           "one request at a time is in flight, and requests are sized by themselves; see flush_interval and backlog_bytes_per_second",
+	"metadata_config":        "remote write 2.0 carries metadata with each series",
+	"send_exemplars":         "there are no exemplars",
+	"send_native_histograms": "there are no native histograms",
+	"round_robin_dns":        "a changed address is used after the first failure",
+	"sigv4":                  "sign through a proxy",
+	"azuread":                "use oauth2",
+	"google_iam":             "use a collector there",
+}
+
+func oneOf(key, value string, allowed []string) error {
+	for _, a := range allowed {
+		if value == a {
+			return nil
+		}
+	}
+	return fmt.Errorf("%s: %q is not one of %q", key, value, allowed)
+}

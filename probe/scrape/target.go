@@ -3,8 +3,8 @@ package scrape
 import (
 	"compress/gzip"
 	"context"
-	"errors"
 	"fmt"
+	"hash/fnv"
 	"io"
 	"net/http"
 	"net/url"
@@ -75,10 +75,14 @@ func newTarget(decode func(any) error, env probe.Env) (probe.Probe, error) {
 	return t, nil
 }
 
-// Target names what is scraped, without secrets.
+// Target names what is scraped, without secrets: parameters may be some, so a hash stands for them.
 func (t *target) Target() string {
 	u := *t.url
-	u.RawQuery = ""
+	if u.RawQuery != "" {
+		h := fnv.New32a()
+		h.Write([]byte(u.RawQuery))
+		u.RawQuery, u.Fragment = "", fmt.Sprintf("%08x", h.Sum32())
+	}
 	return u.Redacted()
 }
 
@@ -123,7 +127,7 @@ func (t *target) scrape(ctx context.Context, out *metric.Set) (counts, error) {
 	}
 	resp, err := t.client.Do(r)
 	if err != nil {
-		return counts{}, withoutQuery(err)
+		return counts{}, fmt.Errorf("scrape %s: %w", t.Target(), probe.AskError(err))
 	}
 	defer resp.Body.Close()
 	if resp.StatusCode != http.StatusOK {
@@ -141,7 +145,7 @@ func (t *target) scrape(ctx context.Context, out *metric.Set) (counts, error) {
 	}
 	n, err := t.relay.read(body, format, out)
 	if err != nil {
-		err = fmt.Errorf("scrape %s: %w", t.Target(), err)
+		err = fmt.Errorf("scrape %s: %w", t.Target(), probe.AskError(err))
 	}
 	return n, err
 }
@@ -154,16 +158,4 @@ func (t *target) gunzip(body io.Reader) (io.Reader, error) {
 		return nil, fmt.Errorf("read gzip header: %w", err)
 	}
 	return t.unzip, nil
-}
-
-// withoutQuery takes parameters, which may be secrets, out of a client's error.
-func withoutQuery(err error) error {
-	var u *url.Error
-	if errors.As(err, &u) {
-		if where, parseErr := url.Parse(u.URL); parseErr == nil {
-			where.RawQuery = ""
-			return fmt.Errorf("scrape %s: %w", where.Redacted(), u.Err)
-		}
-	}
-	return err
 }

@@ -1,7 +1,6 @@
 package stream
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -11,6 +10,8 @@ import (
 	"strings"
 
 	"github.com/prometheus/common/config"
+
+	"headend-agent/probe"
 )
 
 // Config is what all media servers have in common.
@@ -80,11 +81,7 @@ func (c *client) open(ctx context.Context, path string) (io.ReadCloser, error) {
 	}
 	resp, err := c.http.Do(req)
 	if err != nil {
-		var u *url.Error
-		if errors.As(err, &u) {
-			err = u.Err // without the query
-		}
-		return nil, c.wrap(path, err)
+		return nil, c.wrap(path, probe.AskError(err))
 	}
 	if resp.StatusCode != http.StatusOK {
 		io.CopyN(io.Discard, resp.Body, 4<<10) // so that the connection can be used again
@@ -112,13 +109,7 @@ func (c *client) json(ctx context.Context, path string, read func(*scanner)) err
 	}
 	read(&c.scan)
 	if err := c.scan.end(); err != nil {
-		return c.wrap(path, err)
+		return c.wrap(path, probe.AskError(err))
 	}
 	return nil
-}
-
-// looksHTML tells HTML from what a server should answer, in formats that look alike.
-func looksHTML(head []byte) bool {
-	head = bytes.ToLower(bytes.TrimSpace(head))
-	return bytes.HasPrefix(head, []byte("<!doctype html")) || bytes.HasPrefix(head, []byte("<html"))
 }

@@ -29,7 +29,7 @@ type flussonic struct {
 	noSelect bool   // and knows no select
 	askAt    time.Time
 	version  string
-	bootTime value // of the old API, which tells only its age
+	boot     stableTime // of the old API, which tells only its age
 
 	stream flussonicStream
 	record record

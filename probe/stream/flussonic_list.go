@@ -49,10 +49,7 @@ func (f *flussonic) page(ctx context.Context, c *client, run *run, cursor string
 	}
 	listed := false
 	err = c.json(ctx, path, func(s *scanner) {
-		if !s.object() {
-			return
-		}
-		for k, ok := s.key(); ok; k, ok = s.key() {
+		for k := range s.fields() {
 			switch string(k) {
 			case "next":
 				if t, ok := s.text(); ok {
@@ -95,10 +92,7 @@ func (f *flussonic) oldList(ctx context.Context, c *client, run *run) error {
 
 func (f *flussonic) oldEntry(s *scanner, run *run) {
 	isStream, hasValue := false, false
-	if !s.object() {
-		return
-	}
-	for k, ok := s.key(); ok; k, ok = s.key() {
+	for k := range s.fields() {
 		switch string(k) {
 		case "entry":
 			t, _ := s.text()
@@ -121,8 +115,8 @@ func (f *flussonic) add(run *run) {
 	if x.disabled.v == 1 {
 		return
 	}
-	label, ok := run.label(x.name)
-	if !ok {
+	name := run.take(x.name)
+	if name == nil {
 		return
 	}
 	if f.dvrBytes {
@@ -130,9 +124,9 @@ func (f *flussonic) add(run *run) {
 	}
 	for i := range vendorStreamTable {
 		if v := vendorStreamTable[i].of(x); v.ok {
-			run.out.Add(vendorStreamTable[i].desc, v.v, label, run.own)
+			run.out.Add(vendorStreamTable[i].desc, v.v, name.label, run.own)
 		}
 	}
-	x.fill(&f.record, label)
+	x.fill(&f.record, name.label)
 	run.add(&f.record)
 }

@@ -36,10 +36,7 @@ func readPartitions(s *scanner, run *run) {
 	each(s, func() {
 		var v [3]value
 		var path, device string
-		if !s.object() {
-			return
-		}
-		for k, ok := s.key(); ok; k, ok = s.key() {
+		for k := range s.fields() {
 			switch string(k) {
 			case "path":
 				s.string(&path)
@@ -61,10 +58,7 @@ func readDevices(s *scanner, run *run) {
 	each(s, func() {
 		var v [4]value
 		var id, name, typ string
-		if !s.object() {
-			return
-		}
-		for k, ok := s.key(); ok; k, ok = s.key() {
+		for k := range s.fields() {
 			switch string(k) {
 			case "id":
 				s.string(&id)
@@ -89,10 +83,7 @@ var cardTree = tree{"strength": leaf(0), "snr": leaf(1), "ber": leaf(2), "has_lo
 func (f *flussonic) readCards(ctx context.Context, c *client, run *run) error {
 	mark := run.out.Mark()
 	err := c.json(ctx, f.base+"/dvb_cards?limit=256", func(s *scanner) {
-		if !s.object() {
-			return
-		}
-		for k, ok := s.key(); ok; k, ok = s.key() {
+		for k := range s.fields() {
 			if string(k) == "dvb_cards" {
 				each(s, func() { readCard(s, run) })
 			} else {
@@ -110,10 +101,7 @@ func readCard(s *scanner, run *run) {
 	var v [4]value
 	var off value
 	var name, adapter, frontend string
-	if !s.object() {
-		return
-	}
-	for k, ok := s.key(); ok; k, ok = s.key() {
+	for k := range s.fields() {
 		switch string(k) {
 		case "name":
 			s.string(&name)

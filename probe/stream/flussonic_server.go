@@ -2,7 +2,6 @@ package stream
 
 import (
 	"context"
-	"math"
 	"net/http"
 	"time"
 
@@ -81,10 +80,7 @@ func (f *flussonic) readStats(ctx context.Context, c *client, run *run, path str
 	mark := run.out.Mark()
 	var version, build, status string
 	err := c.json(ctx, path, func(s *scanner) {
-		if !s.object() {
-			return
-		}
-		for k, ok := s.key(); ok; k, ok = s.key() {
+		for k := range s.fields() {
 			switch string(k) {
 			case "server_version", "version":
 				s.string(&version)
@@ -121,7 +117,7 @@ func (f *flussonic) addServer(run *run, version, build, status string) {
 		run.out.Add(serverStatus, 1, run.server, status)
 	}
 	v := &f.stats
-	started := v[sStartedAt].seconds().or(f.bootOf(v[sUptime]))
+	started := v[sStartedAt].seconds().or(f.boot.since(v[sUptime], time.Now()))
 	if started.ok {
 		run.out.Add(vendorBoot, started.v, run.own)
 	}
@@ -135,16 +131,4 @@ func (f *flussonic) addServer(run *run, version, build, status string) {
 		streams: v[sStreams], online: v[sOnlineStreams], input: v[sInputKbit].times(1000), output: v[sOutputKbit].times(1000),
 	}
 	own.add(run)
-}
-
-// bootOf gives the start of a server that tells only its age. Rounding must not move it from run to run.
-func (f *flussonic) bootOf(uptime value) value {
-	if !uptime.ok {
-		return value{}
-	}
-	boot := some(math.Round(float64(time.Now().UnixMilli())/1000 - uptime.v))
-	if !f.bootTime.ok || math.Abs(boot.v-f.bootTime.v) > 2 {
-		f.bootTime = boot
-	}
-	return f.bootTime
 }

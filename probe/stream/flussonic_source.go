@@ -35,10 +35,7 @@ func readSources(s *scanner, into []source) []source {
 }
 
 func (x *source) read(s *scanner) {
-	if !s.object() {
-		return
-	}
-	for k, ok := s.key(); ok; k, ok = s.key() {
+	for k := range s.fields() {
 		switch string(k) {
 		case "url":
 			if t, ok := s.text(); ok {

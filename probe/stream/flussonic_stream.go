@@ -22,10 +22,7 @@ func (f *flussonicStream) clear() {
 // read takes the object of one stream, of v3 or of the old API.
 func (f *flussonicStream) read(s *scanner, n *names) {
 	f.clear()
-	if !s.object() {
-		return
-	}
-	for k, ok := s.key(); ok; k, ok = s.key() {
+	for k := range s.fields() {
 		switch string(k) {
 		case "name":
 			if t, ok := s.text(); ok {
@@ -56,11 +53,8 @@ func (f *flussonicStream) readOptions(s *scanner) {
 }
 
 func (f *flussonicStream) readStats(s *scanner, n *names) {
-	if !s.object() {
-		return
-	}
-	f.hasStats = true
-	for k, ok := s.key(); ok; k, ok = s.key() {
+	f.hasStats = s.peek() == '{'
+	for k := range s.fields() {
 		switch string(k) {
 		case "status":
 			if t, ok := s.text(); ok {
@@ -85,10 +79,7 @@ func (f *flussonicStream) readURL(s *scanner) {
 }
 
 func (f *flussonicStream) readInput(s *scanner) {
-	if !s.object() {
-		return
-	}
-	for k, ok := s.key(); ok; k, ok = s.key() {
+	for k := range s.fields() {
 		if string(k) == "url" {
 			f.readURL(s)
 			continue
@@ -103,10 +94,7 @@ func (f *flussonicStream) readPushes(s *scanner) {
 	}
 	for s.item() {
 		f.pushes++
-		if !s.object() {
-			continue
-		}
-		for k, ok := s.key(); ok; k, ok = s.key() {
+		for k := range s.fields() {
 			if string(k) != "stats" {
 				s.skip()
 				continue
@@ -117,10 +105,7 @@ func (f *flussonicStream) readPushes(s *scanner) {
 }
 
 func (f *flussonicStream) readPush(s *scanner) {
-	if !s.object() {
-		return
-	}
-	for k, ok := s.key(); ok; k, ok = s.key() {
+	for k := range s.fields() {
 		switch string(k) {
 		case "status":
 			if t, ok := s.text(); ok && string(t) == "running" {

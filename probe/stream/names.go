@@ -3,7 +3,9 @@ package stream
 import (
 	"fmt"
 	"hash/fnv"
+	"math"
 	"strings"
+	"time"
 	"unicode/utf8"
 )
 
@@ -25,6 +27,10 @@ type names struct {
 type name struct {
 	label string
 	run   uint64 // the last one it came in
+
+	bytes   float64 // received until at, in run before
+	at      time.Time
+	started stableTime
 }
 
 func (n *names) begin() {
@@ -42,10 +48,10 @@ func (n *names) begin() {
 	n.live = 0
 }
 
-// label returns a stream's label; false where the run had the stream already, or it has no name.
-func (n *names) label(raw []byte) (string, bool) {
+// take returns what is known of a stream; nil where the run had the stream already, or it has no name.
+func (n *names) take(raw []byte) *name {
 	if len(raw) == 0 {
-		return "", false
+		return nil
 	}
 	x := n.known[string(raw)]
 	if x == nil {
@@ -53,11 +59,41 @@ func (n *names) label(raw []byte) (string, bool) {
 		n.known[string(raw)] = x
 	}
 	if x.run == n.run {
-		return "", false
+		return nil
+	}
+	if x.run+1 != n.run {
+		x.at = time.Time{}
 	}
 	x.run = n.run
 	n.live++
-	return x.label, true
+	return x
+}
+
+// rate is how fast bytes have come since the last run, in bit/s; absent in the first one and after a restart.
+func (x *name) rate(bytes value, now time.Time) (rate value) {
+	if !bytes.ok {
+		return value{}
+	}
+	if d := now.Sub(x.at).Seconds(); !x.at.IsZero() && d > 0 && bytes.v >= x.bytes {
+		rate = some((bytes.v - x.bytes) * 8 / d)
+	}
+	x.bytes, x.at = bytes.v, now
+	return rate
+}
+
+// stableTime is the start of something that tells only its age. Rounding must not move it from run to run.
+type stableTime struct{ value }
+
+// since returns the Unix time of the start.
+func (t *stableTime) since(ageSeconds value, now time.Time) value {
+	if !ageSeconds.ok {
+		return value{}
+	}
+	start := math.Round(float64(now.UnixMilli())/1000 - ageSeconds.v)
+	if !t.ok || math.Abs(start-t.v) > 2 {
+		t.value = some(start)
+	}
+	return t.value
 }
 
 // cutName keeps a name that is short enough as it is. Of a longer one the beginning stays, and a hash that tells it from others.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"iter"
 	"strconv"
 	"unicode/utf16"
 	"unicode/utf8"
@@ -148,6 +149,17 @@ func (s *scanner) key() ([]byte, bool) {
 	s.tok = -1
 	s.i++
 	return s.unescape(s.buf[start:end], escaped), s.err == nil
+}
+
+// fields enters an object and goes through its keys; the caller takes or skips the value of each. Any other value is passed over.
+func (s *scanner) fields() iter.Seq[[]byte] {
+	return func(yield func([]byte) bool) {
+		if !s.object() {
+			return
+		}
+		for k, ok := s.key(); ok && yield(k); k, ok = s.key() {
+		}
+	}
 }
 
 // item tells whether an array has another value, which is next then.

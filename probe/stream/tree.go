@@ -47,10 +47,7 @@ func branch(t tree) node { return node{sub: t} }
 
 // take takes the numbers of the object that comes next. Any other value, null among them, leaves them absent.
 func (t tree) take(s *scanner, into []value) {
-	if !s.object() {
-		return
-	}
-	for k, ok := s.key(); ok; k, ok = s.key() {
+	for k := range s.fields() {
 		t.one(s, k, into)
 	}
 }

@@ -47,8 +47,8 @@ func readPartitions(s *scanner, run *run) {
 			}
 		}
 		addSome(run.out, serverDiskSize, v[0].times(1<<20), run.server, path, device)
-		addSome(run.out, serverDiskUsage, v[1].times(0.01), run.server, path, device)
-		addSome(run.out, serverDiskIO, v[2].times(0.01), run.server, path, device)
+		addSome(run.out, serverDiskUsage, v[1].over(100), run.server, path, device)
+		addSome(run.out, serverDiskIO, v[2].over(100), run.server, path, device)
 	})
 }
 
@@ -70,9 +70,9 @@ func readDevices(s *scanner, run *run) {
 				deviceTree.one(s, k, v[:])
 			}
 		}
-		addSome(run.out, serverGPUEncoder, v[0].times(0.01), run.server, id, name, typ)
-		addSome(run.out, serverGPUDecoder, v[1].times(0.01), run.server, id, name, typ)
-		addSome(run.out, serverGPUCompute, v[2].times(0.01), run.server, id, name, typ)
+		addSome(run.out, serverGPUEncoder, v[0].over(100), run.server, id, name, typ)
+		addSome(run.out, serverGPUDecoder, v[1].over(100), run.server, id, name, typ)
+		addSome(run.out, serverGPUCompute, v[2].over(100), run.server, id, name, typ)
 		addSome(run.out, serverGPUTemp, v[3], run.server, id, name, typ)
 	})
 }
@@ -120,8 +120,8 @@ func readCard(s *scanner, run *run) {
 	if off.v == 1 {
 		return
 	}
-	addSome(run.out, serverDVBStrength, v[0].times(0.01), run.server, name, adapter, frontend)
-	addSome(run.out, serverDVBSNR, v[1].times(0.01), run.server, name, adapter, frontend)
+	addSome(run.out, serverDVBStrength, v[0].over(100), run.server, name, adapter, frontend)
+	addSome(run.out, serverDVBSNR, v[1].over(100), run.server, name, adapter, frontend)
 	addSome(run.out, serverDVBBER, v[2], run.server, name, adapter, frontend)
 	addSome(run.out, serverDVBLock, v[3], run.server, name, adapter, frontend)
 }

@@ -127,7 +127,7 @@ func (f *flussonic) addServer(run *run, version, build, status string) {
 		}
 	}
 	own := serverRecord{
-		started: started, cpu: v[sCPU].times(0.01), memory: v[sMemory].times(0.01), scheduler: v[sScheduler].times(0.01), viewers: v[sClients],
+		started: started, cpu: v[sCPU].over(100), memory: v[sMemory].over(100), scheduler: v[sScheduler].over(100), viewers: v[sClients],
 		streams: v[sStreams], online: v[sOnlineStreams], input: v[sInputKbit].times(1000), output: v[sOutputKbit].times(1000),
 	}
 	own.add(run)

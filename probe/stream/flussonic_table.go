@@ -37,7 +37,7 @@ func (f *flussonicStream) clients() value {
 func (f *flussonicStream) fill(r *record, label string) {
 	v := &f.values
 	*r = record{
-		name: label, status: f.status, alive: v[fAlive], bitrate: f.kbits().times(1000), viewers: f.clients(), tsDelay: v[fTsDelay].times(1e-3),
+		name: label, status: f.status, alive: v[fAlive], bitrate: f.kbits().times(1000), viewers: f.clients(), tsDelay: v[fTsDelay].over(1000),
 		inputErrors: v[fInputErrors], inputErrorRate: v[fInputErrorRate].or(v[fOldErrorRate]), lostPackets: v[fLostPackets],
 		overloaded: v[fOverloaded], backup: f.onBackup(),
 		written:     [...]value{v[fSegmentsFast], v[fSegmentsSlow], v[fSegmentsDelayed], v[fSegmentsCollapsed]},

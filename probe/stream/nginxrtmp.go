@@ -178,7 +178,7 @@ func (x *rtmpStream) take(field, text string) {
 	case "name":
 		x.name = text
 	case "time":
-		x.age = number(text).times(1e-3)
+		x.age = number(text).over(1000)
 	case "bytes_in":
 		x.in = number(text)
 	case "bytes_out":

@@ -67,15 +67,11 @@ type started struct {
 var usualServers = []string{"mediamtx", "srs", "tvheadend", "flussonic"}
 
 func newProcesses(decode func(any) error, env probe.Env) (probe.Probe, error) {
-	fs, err := procfs.NewFS(env.Proc)
-	if err != nil {
-		return nil, fmt.Errorf("open procfs: %w", err)
-	}
 	var c ProcessConfig
 	if err := decode(&c); err != nil {
 		return nil, err
 	}
-	p := &processes{fs: fs, proc: env.Proc}
+	p := &processes{proc: env.Proc}
 	switch {
 	case c.Process != "" && c.PIDFile != "":
 		return nil, errors.New("process and pid_file exclude each other")
@@ -99,6 +95,11 @@ func newProcesses(decode func(any) error, env probe.Env) (probe.Probe, error) {
 			p.servers = append(p.servers, &watched{label: "nginx_rtmp", match: named("nginx")})
 		}
 	}
+	fs, err := procfs.NewFS(env.Proc)
+	if err != nil {
+		return nil, fmt.Errorf("open procfs: %w", err)
+	}
+	p.fs = fs
 	return p, nil
 }
 

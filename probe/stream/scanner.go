@@ -18,7 +18,10 @@ const (
 	emptyReads = 100      // in a row, before a reader counts as stuck
 )
 
-var errHTML = errors.New("answers HTML, not JSON")
+var (
+	errHTML = errors.New("answers HTML, not JSON")
+	errCut  = errors.New("answer ends in the middle")
+)
 
 // scanner pulls values out of a JSON text as it arrives: only what is asked for is decoded, the rest is passed over, and nothing is
 // allocated once the buffer stands. It checks the structure on the way down to what is asked for, not inside what is skipped.
@@ -80,7 +83,8 @@ func (s *scanner) fill() bool {
 			return true
 		}
 		if err == io.EOF {
-			err = io.ErrUnexpectedEOF
+			s.fail(errCut)
+			return false
 		}
 		if err != nil {
 			s.fail(fmt.Errorf("read answer: %w", err))
@@ -437,8 +441,8 @@ func (s *scanner) end() error {
 	if c := s.peek(); c != 0 {
 		return fmt.Errorf("JSON has %q after its end", c)
 	}
-	if !errors.Is(s.err, io.ErrUnexpectedEOF) {
-		return s.err
+	if s.err == errCut {
+		return nil
 	}
-	return nil
+	return s.err
 }

@@ -171,15 +171,15 @@ func (p *tvheadend) input(s *scanner, run *run) {
 	add := func(d *metric.Desc, v value) { addSome(run.out, d, v, run.server, cutName(input), adapter, frontend) }
 	switch v[tSignalScale].v {
 	case scaleRelative:
-		add(dvbStrengthRatio, v[tSignal].times(1.0/65535))
+		add(dvbStrengthRatio, v[tSignal].over(65535))
 	case scaleDecibel:
-		add(dvbStrengthDBm, v[tSignal].times(1e-3))
+		add(dvbStrengthDBm, v[tSignal].over(1000))
 	}
 	switch v[tSNRScale].v {
 	case scaleRelative:
-		add(dvbCNRRatio, v[tSNR].times(1.0/65535))
+		add(dvbCNRRatio, v[tSNR].over(65535))
 	case scaleDecibel:
-		add(dvbCNRDecibels, v[tSNR].times(1e-3))
+		add(dvbCNRDecibels, v[tSNR].over(1000))
 	}
 	add(dvbBlockErrors, v[tUncorrected])
 	add(inputTransport, v[tTransport])

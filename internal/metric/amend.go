@@ -21,3 +21,13 @@ func (s *Set) Amend(i int, value float64) {
 		s.values[i] = value
 	}
 }
+
+// Room tells whether the run may add another sample; where it may not, one is counted as beyond the limit. It spares a source the
+// trouble of making series that would only be dropped.
+func (s *Set) Room() bool {
+	if len(s.refs) < s.limit {
+		return true
+	}
+	s.over++
+	return false
+}

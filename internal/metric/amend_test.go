@@ -26,3 +26,17 @@ func TestRewindAndAmend(t *testing.T) {
 		}
 	}
 }
+
+func TestRoom(t *testing.T) {
+	s := metric.NewSet(metric.NewTable(), 1)
+	if !s.Room() {
+		t.Error("an empty run has no room")
+	}
+	s.Add(up, 1)
+	if s.Room() {
+		t.Error("a full run has room")
+	}
+	if over, _ := s.Counts(); over != 1 {
+		t.Errorf("%d counted as beyond the limit, want 1", over)
+	}
+}

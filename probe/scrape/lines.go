@@ -38,7 +38,7 @@ func (l *lines) next(r io.Reader, limit int64) ([]byte, error) {
 	if len(l.buf) > l.size && l.n <= l.size/2 {
 		l.buf = append(make([]byte, 0, l.size), l.buf[:l.n]...)[:l.size] // after a long line
 	}
-	searched := 0
+	want := l.size
 	for {
 		if l.n == len(l.buf) {
 			if l.n >= lineLimit {
@@ -66,13 +66,58 @@ func (l *lines) next(r io.Reader, limit int64) ([]byte, error) {
 			l.from = l.n
 			return l.buf[:l.n], nil
 		}
-		if l.n < l.size {
+		if l.n < want {
 			continue
 		}
-		if i := bytes.LastIndexByte(l.buf[searched:l.n], '\n'); i >= 0 {
-			l.from = searched + i + 1
-			return l.buf[:l.from], nil
+		if end := wholeLines(l.buf[:l.n]); end > 0 {
+			l.from = end
+			return l.buf[:end], nil
 		}
-		searched = l.n
+		want = 2 * l.n
+	}
+}
+
+// wholeLines returns where the last whole line of b ends. A line break inside quotes ends no line: the parser takes it, though the
+// format's specification wants it escaped.
+func wholeLines(b []byte) (end int) {
+	for {
+		line := b[end:]
+		i := bytes.IndexByte(line, '\n')
+		if i < 0 {
+			return end
+		}
+		if head := bytes.TrimLeft(line[:i], " \t"); len(head) == 0 || head[0] != '#' {
+			if i = endOfSeries(line, i); i < 0 {
+				return end
+			}
+		}
+		end += i + 1
+	}
+}
+
+// endOfSeries returns the first line break of a series' line that is not in quotes, -1 if there is none yet. at is its first one of all.
+func endOfSeries(line []byte, at int) int {
+	from := 0
+	for {
+		q := bytes.IndexByte(line[from:at], '"')
+		if q < 0 {
+			return at
+		}
+		from += q + 1
+		for ; from < len(line) && line[from] != '"'; from++ {
+			if line[from] == '\\' {
+				from++
+			}
+		}
+		if from++; from > len(line) {
+			return -1
+		}
+		if from > at {
+			i := bytes.IndexByte(line[from:], '\n')
+			if i < 0 {
+				return -1
+			}
+			at = from + i
+		}
 	}
 }

@@ -43,7 +43,7 @@ func instances(c *config.Config, env probe.Env, log *slog.Logger) ([]probe.Insta
 			err = s.Unread()
 		}
 		if err != nil {
-			return err
+			return s.Place(err)
 		}
 		i := probe.Instance{Kind: k.Name, Probe: p, Interval: s.Interval, Timeout: s.Timeout}
 		if i.Interval == 0 {

@@ -66,6 +66,7 @@ type diskBusy struct {
 }
 
 func newDisk(decode func(any) error, env probe.Env) (probe.Probe, error) {
+	// As Debian's node_exporter has it; later ones leave out zram too, which shows how compressed swap is used.
 	c := DiskConfig{DeviceExclude: `^(ram|loop|fd|(h|s|v|xv)d[a-z]|nvme\d+n\d+p)\d+$`}
 	if err := decode(&c); err != nil {
 		return nil, err

@@ -12,7 +12,6 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/prometheus/common/model"
 	"golang.org/x/sys/unix"
 
 	"headend-agent/internal/metric"
@@ -184,10 +183,6 @@ func TestFilesystemConfig(t *testing.T) {
 		if _, err := kind(t, "filesystem").New(decode(c.set), env.env()); err == nil || !strings.HasPrefix(err.Error(), c.want) {
 			t.Errorf("got %v, want it to begin with %q", err, c.want)
 		}
-	}
-	var c FilesystemConfig
-	if err := c.MountTimeout.Set("1m"); err != nil || c.MountTimeout != model.Duration(time.Minute) {
-		t.Errorf("mount_timeout of 1m is %s, %v", c.MountTimeout, err)
 	}
 }
 

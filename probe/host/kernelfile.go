@@ -63,3 +63,13 @@ func cutValue(line []byte) (name []byte, value float64, rest []byte, err error) 
 	}
 	return name, value, rest, nil
 }
+
+// guarded calls a reader of procfs that panics over a line that is cut short, and makes an error of that.
+func guarded[T any](read func() (T, error)) (_ T, err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			err = fmt.Errorf("%w: %v", errMalformed, r)
+		}
+	}()
+	return read()
+}

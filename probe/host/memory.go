@@ -63,11 +63,18 @@ func (p *memory) Collect(_ context.Context, out *metric.Set) (err error) {
 	if p.buf, err = readFile(p.path, p.buf); err != nil {
 		return fmt.Errorf("read meminfo: %w", err)
 	}
+	if err := p.parse(p.buf, out); err != nil {
+		return fmt.Errorf("read meminfo: %w", err)
+	}
+	return nil
+}
+
+func (p *memory) parse(data []byte, out *metric.Set) error {
 	total, available := 0.0, -1.0
-	for line, rest := cutLine(p.buf); len(line) > 0; line, rest = cutLine(rest) {
+	for line, rest := cutLine(data); len(line) > 0; line, rest = cutLine(rest) {
 		name, value, unit, err := cutValue(line)
 		if err != nil {
-			return fmt.Errorf("read meminfo: %w", err)
+			return err
 		}
 		name = bytes.TrimSuffix(name, []byte{':'})
 		kB := len(unit) > 0
@@ -90,7 +97,7 @@ func (p *memory) Collect(_ context.Context, out *metric.Set) (err error) {
 		}
 	}
 	if total == 0 {
-		return errors.New("read meminfo: no MemTotal in it")
+		return errors.New("no MemTotal in it")
 	}
 	if available >= 0 {
 		out.Add(memoryUsage, 100*(1-available/total))

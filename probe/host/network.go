@@ -82,7 +82,7 @@ func newNetwork(decode func(any) error, env probe.Env) (probe.Probe, error) {
 }
 
 func (p *network) Collect(_ context.Context, out *metric.Set) error {
-	lines, err := p.read()
+	lines, err := guarded(p.fs.NetDev)
 	if err != nil {
 		return fmt.Errorf("read net/dev: %w", err)
 	}
@@ -102,16 +102,6 @@ func (p *network) Collect(_ context.Context, out *metric.Set) error {
 	}
 	p.boot.mark(out)
 	return nil
-}
-
-// read turns the panic of procfs over a line that is cut short into an error.
-func (p *network) read() (_ procfs.NetDev, err error) {
-	defer func() {
-		if r := recover(); r != nil {
-			err = fmt.Errorf("%w: %v", errMalformed, r)
-		}
-	}()
-	return p.fs.NetDev()
 }
 
 // noHandler reads a counter that kernels before 4.6 do not have.

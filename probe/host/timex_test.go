@@ -14,7 +14,7 @@ func TestTimex(t *testing.T) {
 	dir := filepath.Join("testdata", "timex")
 	p := probetest.New(t, kind(t, "timex"), probetest.NoConfig, probetest.Env(t, dir)).(*timex)
 	reading := unix.Timex{Offset: -1500, Freq: 6553600, Maxerror: 16000000, Esterror: 200, Constant: 7, Tick: 10000,
-		Ppsfreq: 65536000000, Jitter: 3000, Shift: 2, Stabil: 32768000000, Jitcnt: 1, Calcnt: 2, Errcnt: 3, Stbcnt: 4, Tai: 37}
+		Ppsfreq: 655360000, Jitter: 3000, Shift: 2, Stabil: 327680000, Jitcnt: 1, Calcnt: 2, Errcnt: 3, Stbcnt: 4, Tai: 37}
 	state, refused := 0, error(nil)
 	p.adjtimex = func(t *unix.Timex) (int, error) {
 		*t = reading

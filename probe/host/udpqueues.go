@@ -30,7 +30,7 @@ func (p udpQueues) Collect(_ context.Context, out *metric.Set) error {
 		ip   string
 		read func() (*procfs.NetUDPSummary, error)
 	}{{"v4", p.fs.NetUDPSummary}, {"v6", p.fs.NetUDP6Summary}} {
-		s, err := v.read()
+		s, err := guarded(v.read)
 		if errors.Is(err, os.ErrNotExist) {
 			continue
 		}

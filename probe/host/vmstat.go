@@ -41,10 +41,17 @@ func (p *vmstat) Collect(_ context.Context, out *metric.Set) (err error) {
 	if p.buf, err = readFile(p.path, p.buf); err != nil {
 		return fmt.Errorf("read vmstat: %w", err)
 	}
-	for line, rest := cutLine(p.buf); len(line) > 0; line, rest = cutLine(rest) {
+	if err := p.parse(p.buf, out); err != nil {
+		return fmt.Errorf("read vmstat: %w", err)
+	}
+	return nil
+}
+
+func (p *vmstat) parse(data []byte, out *metric.Set) error {
+	for line, rest := cutLine(data); len(line) > 0; line, rest = cutLine(rest) {
 		name, value, _, err := cutValue(line)
 		if err != nil {
-			return fmt.Errorf("read vmstat: %w", err)
+			return err
 		}
 		if d := p.fields.desc(name); d != nil {
 			out.Add(d, value)

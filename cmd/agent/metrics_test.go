@@ -1,0 +1,43 @@
+package main
+
+import (
+	"bytes"
+	"flag"
+	"os"
+	"testing"
+)
+
+var update = flag.Bool("update", false, "rewrite METRICS.md")
+
+// METRICS.md says what the descriptors say.
+func TestMetricsPage(t *testing.T) {
+	const path = "../../METRICS.md"
+	want := metricsPage()
+	if *update {
+		if err := os.WriteFile(path, want, 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if got, err := os.ReadFile(path); err != nil || !bytes.Equal(got, want) {
+		t.Errorf("METRICS.md is not what the descriptors say (%v): `make docs` writes it anew", err)
+	}
+}
+
+// Each family has one owner, one of the three prefixes, and a help text.
+func TestFamilies(t *testing.T) {
+	owner := map[string]string{}
+	for _, s := range metricSections() {
+		for _, d := range s.descs {
+			if o, twice := owner[d.Name]; twice && o != s.probe {
+				t.Errorf("%s is emitted by %s and by %s", d.Name, o, s.probe)
+			}
+			owner[d.Name] = s.probe
+			if !familyName.MatchString(d.Name) {
+				t.Errorf("%s of %s has none of the prefixes", d.Name, s.probe)
+			}
+			if d.Help == "" {
+				t.Errorf("%s of %s has no help text", d.Name, s.probe)
+			}
+		}
+	}
+}

@@ -1,0 +1,30 @@
+package host
+
+import (
+	"log/slog"
+	"testing"
+
+	"headend-agent/internal/metric"
+	"headend-agent/probe"
+	"headend-agent/probe/probetest"
+)
+
+// BenchmarkCollect runs each probe over this machine, in the steady state.
+func BenchmarkCollect(b *testing.B) {
+	env := probe.Env{Proc: "/proc", Sys: "/sys", Dev: "/dev", Root: "/", Hostname: "edge-1", Log: slog.New(slog.DiscardHandler)}
+	for _, k := range Kinds() {
+		b.Run(k.Name, func(b *testing.B) {
+			p := probetest.New(b, k, probetest.NoConfig, env)
+			s := metric.NewSet(metric.NewTable(), 100_000)
+			b.ReportAllocs()
+			for b.Loop() {
+				s.Reset()
+				if err := p.Collect(b.Context(), s); err != nil {
+					b.Skip(err)
+				}
+				s.End(metric.Round{Source: "bench"}, func(metric.Round) {})
+			}
+			b.ReportMetric(float64(s.Len()), "series")
+		})
+	}
+}

@@ -5,17 +5,20 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"slices"
 	"time"
 
 	"headend-agent/internal/config"
 	"headend-agent/internal/metric"
 	"headend-agent/probe"
 	"headend-agent/probe/host"
+	"headend-agent/probe/scrape"
+	"headend-agent/probe/stream"
 )
 
 // kinds lists every probe there is.
 func kinds() []probe.Kind {
-	return host.Kinds()
+	return slices.Concat(host.Kinds(), stream.Kinds(), scrape.Kinds())
 }
 
 func kindNames() []string {

@@ -3,16 +3,19 @@ package main
 import (
 	"fmt"
 	"log/slog"
+	"slices"
 	"time"
 
 	"headend-agent/internal/config"
 	"headend-agent/probe"
 	"headend-agent/probe/host"
+	"headend-agent/probe/scrape"
+	"headend-agent/probe/stream"
 )
 
 // kinds lists every probe there is.
 func kinds() []probe.Kind {
-	return host.Kinds()
+	return slices.Concat(host.Kinds(), scrape.Kinds(), stream.Kinds())
 }
 
 func kindNames() []string {

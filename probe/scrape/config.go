@@ -13,6 +13,8 @@ import (
 	"github.com/prometheus/common/model"
 	"github.com/prometheus/prometheus/model/labels"
 	"github.com/prometheus/prometheus/model/relabel"
+
+	"headend-agent/probe"
 )
 
 // Config is one target, in the words of Prometheus' scrape_config. A limit of 0 is none.
@@ -56,7 +58,7 @@ func (c *Config) address() (*url.URL, error) {
 	}
 	u, err := url.Parse(c.URL)
 	if err != nil {
-		return nil, fmt.Errorf("url: %w", err)
+		return nil, fmt.Errorf("url: %w", probe.AskError(err))
 	}
 	if u.Scheme != "http" && u.Scheme != "https" || u.Hostname() == "" {
 		return nil, fmt.Errorf("url %q is not http://HOST:PORT/PATH", u.Redacted())

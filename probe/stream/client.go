@@ -65,7 +65,7 @@ func newHTTPClient(c *config.HTTPClientConfig) (*http.Client, error) {
 func parseBase(text string) (string, error) {
 	u, err := url.Parse(text)
 	if err != nil {
-		return "", fmt.Errorf("url: %w", err)
+		return "", fmt.Errorf("url: %w", probe.AskError(err))
 	}
 	if u.Scheme != "http" && u.Scheme != "https" || u.Hostname() == "" || u.RawQuery != "" || u.User != nil {
 		return "", fmt.Errorf("url %q is not http://HOST:PORT, without user and query", u.Redacted())
@@ -79,6 +79,7 @@ func (c *client) open(ctx context.Context, path string) (io.ReadCloser, error) {
 	if err != nil {
 		return nil, err
 	}
+	req.Header.Set("Accept", "application/json, */*;q=0.1")
 	resp, err := c.http.Do(req)
 	if err != nil {
 		return nil, c.wrap(path, probe.AskError(err))

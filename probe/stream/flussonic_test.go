@@ -609,6 +609,7 @@ func TestBadConfig(t *testing.T) {
 	for _, c := range []struct{ kind, text, err string }{
 		{"flussonic", "url: 127.0.0.1", "is not http"},
 		{"flussonic", "url: http://u:p@h/", "without user and query"},
+		{"flussonic", "url: http://u:p@h:x/", "invalid port"},
 		{"flussonic", "url: http://h/?a=b", "without user and query"},
 		{"flussonic", "url: http://h/\nbogus: 1", "bogus"},
 		{"mediamtx", "url: http://h/\nbasic_auth: {username: a}\nbearer_token: b", "at most one of"},

@@ -57,7 +57,7 @@ func (b *Buffer) run() {
 			now := time.Now()
 			b.mu.Lock()
 			b.expire(now)
-			due, again := b.due(now), b.disk.mode != ModeDisk && now.After(b.disk.retry)
+			due, again := b.due(now), (b.disk.mode != ModeDisk || b.tail == nil && b.tailDir != "") && now.After(b.disk.retry)
 			b.mu.Unlock()
 			if again {
 				b.tryAgain(now)
@@ -265,6 +265,9 @@ func (b *Buffer) takeSlot(s *segment) bool {
 		slot = b.segments[i].slot
 		b.remove(b.segments[i])
 	}
+	if s != b.open && !slices.Contains(b.segments, s) { // delivered while the slot was made
+		return false
+	}
 	r.slots[slot].held = true
 	s.place(slot, b.nextLap)
 	b.nextLap++
@@ -376,6 +379,10 @@ func (b *Buffer) tryAgain(now time.Time) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.disk.retry = now.Add(retryAfter)
+	b.retryTail()
+	if b.disk.mode == ModeDisk {
+		return
+	}
 	r := b.disk.ring
 	if r == nil || !r.write {
 		b.mu.Unlock()
@@ -459,6 +466,25 @@ func (b *Buffer) tailed(err error) {
 	b.log.Warn("buffer: the tail fails; a kill may cost what is not delivered", "directory", b.tail.dir, "error", err)
 	b.tail.close()
 	b.tail = nil
+	b.disk.retry = time.Now().Add(retryAfter)
+}
+
+// retryTail makes the tail anew after it has failed.
+func (b *Buffer) retryTail() {
+	if b.tail != nil || b.tailDir == "" {
+		return
+	}
+	t, err := openTail(b.fs, b.tailDir)
+	if err != nil {
+		b.count(err)
+		return
+	}
+	b.tail = t
+	b.tailed(t.rewrite(b.unsaved(), b.book, &b.pack, b.hot))
+	b.saveCursors()
+	if b.tail != nil {
+		b.log.Info("buffer: the tail works again", "directory", b.tailDir)
+	}
 }
 
 // trimTail cuts off the tail what is acknowledged or on disk.

@@ -193,6 +193,7 @@ func (b *Buffer) openTail(runtime string) *tail {
 	if err == nil {
 		var t *tail
 		if t, err = openTail(b.fs, dir); err == nil {
+			b.tailDir = dir
 			return t
 		}
 		b.count(err)

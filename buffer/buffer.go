@@ -30,7 +30,7 @@ type Buffer struct {
 
 	mu       sync.Mutex
 	book     *book
-	live     map[metric.SourceID]int // series of each source's newest round
+	live     map[metric.SourceID]int // series of each source's newest rounds
 	writer   blockWriter
 	scratch  []byte
 	chain    int // blocks and bytes since the last key block
@@ -68,7 +68,8 @@ func (b *Buffer) Append(r metric.Round) {
 	if r.Unset {
 		b.boot = r.Epoch
 	}
-	b.live[r.Source] = len(r.Series)
+	// Rounds with times of the source's own are small ones among large ones.
+	b.live[r.Source] = max(len(r.Series), b.live[r.Source]*7/8)
 	b.appendRound(r)
 	b.signal()
 }

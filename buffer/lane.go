@@ -22,7 +22,6 @@ type lane struct {
 	pieces   []piece
 	offsets  []epochOffset
 	boot     metric.Epoch
-	book     *book // that the pieces are written in; nil: the one of their segment
 	from, to uint64
 	unsure   bool
 	planned  int // samples in pieces

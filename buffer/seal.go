@@ -26,6 +26,7 @@ func (b *Buffer) dropHot(n int) {
 	for i := range b.hot[:n] {
 		b.memory -= cost(&b.hot[i].round)
 	}
+	clear(b.hot[:n]) // their values are nobody's any more
 	if b.hot = b.hot[n:]; len(b.hot) == 0 {
 		b.hot = nil
 	}

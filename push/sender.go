@@ -147,5 +147,6 @@ func (s *Sender) judged(o metric.Outcome, b *metric.Batch) {
 		s.receiver.refusedWhole(false, false)
 	case o.Refused > 0:
 		s.receiver.refusedWhole(true, isOld(newest(b.Series)))
+		s.suspects.forget()
 	}
 }

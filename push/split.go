@@ -19,7 +19,6 @@ func (l *lane) divide(set []metric.Samples, v verdict) bool {
 		return true
 	}
 	l.budget = maxDivide - 1
-	before := l.out.Delivered
 	left, cut, ok := l.cutOld(set)
 	if !ok {
 		return false
@@ -38,13 +37,7 @@ func (l *lane) divide(set []metric.Samples, v verdict) bool {
 			return false
 		}
 	}
-	if !l.halve(left) {
-		return false
-	}
-	if l.out.Delivered == before {
-		l.s.suspects.forget()
-	}
-	return true
+	return l.halve(left)
 }
 
 type answerKind int

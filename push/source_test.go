@@ -211,3 +211,7 @@ func (m *memory) fill(refs []metric.Ref, rounds int, first time.Time, step time.
 		})
 	}
 }
+
+func roundOf(refs []metric.Ref, values []float64, at time.Time) metric.Round {
+	return metric.Round{TimeMs: at.UnixMilli(), Series: refs, Values: values}
+}

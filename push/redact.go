@@ -6,6 +6,7 @@ import (
 	"net/textproto"
 	"net/url"
 	"os"
+	"regexp"
 	"slices"
 	"strings"
 	"sync"
@@ -24,6 +25,9 @@ type redactor struct {
 
 // minSecret is the length below which a text is no secret: taking it out would garble everything.
 const minSecret = 4
+
+// credentials are what looks like the value of an Authorization header, whoever sent it.
+var credentials = regexp.MustCompile(`(?i)\b(basic|bearer)\s+[A-Za-z0-9+/=._~-]{8,}`)
 
 // longSegment is the length from which on a part of the URL's path is taken for a token.
 const longSegment = 20
@@ -129,5 +133,5 @@ func (r *redactor) redact(text string) string {
 			text = strings.ReplaceAll(text, s, "<secret>")
 		}
 	}
-	return text
+	return credentials.ReplaceAllString(text, "$1 <secret>")
 }

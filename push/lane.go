@@ -43,7 +43,7 @@ func (l *lane) run(ctx, hard context.Context) {
 func (l *lane) deliver(soft, hard context.Context, batch *metric.Batch) bool {
 	l.soft, l.hard, l.batch, l.out, l.unsure = soft, hard, batch, metric.Outcome{}, batch.Unsure
 	pending, age := l.s.source.Pending()
-	l.backlog = pending > batch.Count && age > 2*time.Duration(l.s.cfg.FlushInterval)
+	l.backlog = l.kind == metric.Oldest && pending > batch.Count && age > 2*time.Duration(l.s.cfg.FlushInterval)
 	clean, suspects := l.sort(batch.Series)
 	done := l.probeAge(&clean, &suspects) && l.send(clean) && l.send(suspects)
 	l.builder.rest()

@@ -317,3 +317,16 @@ func check[T comparable](t testing.TB, what string, got, want T) {
 		t.Errorf("%s: got %v, want %v", what, got, want)
 	}
 }
+
+// metrics is the sender's own exposition.
+func (s *setup) metrics(t testing.TB) string {
+	set := metric.NewSet(metric.NewTable(), 1000)
+	if err := s.sender.Collect(t.Context(), set); err != nil {
+		t.Error(err)
+	}
+	var text metric.Text
+	set.End(metric.Round{}, text.Add)
+	var b strings.Builder
+	text.WriteTo(&b)
+	return b.String()
+}

@@ -23,10 +23,12 @@ type memory struct {
 	fails  []bool // answerLost of each
 	note   string
 	notes  int
-	unsure bool          // of batches
-	live   time.Duration // rounds younger than that are the live lane's
-	split  bool          // batches of one round each
+	unsure bool // of batches
+	lanes  bool // rounds younger than live are the live lane's
+	split  bool // batches of one round each
 }
+
+const live = 10 * time.Second
 
 type memoryRound struct {
 	metric.Round
@@ -34,7 +36,7 @@ type memoryRound struct {
 	state int // 0 waiting, 1 in hand, 2 done
 }
 
-func newMemory() *memory { return &memory{grown: make(chan struct{}), live: 10 * time.Second} }
+func newMemory() *memory { return &memory{grown: make(chan struct{})} }
 
 func (m *memory) append(r metric.Round) {
 	m.mu.Lock()
@@ -51,10 +53,10 @@ func (m *memory) Next(ctx context.Context, limit metric.Limit) (*metric.Batch, e
 		n := 0
 		for i := range m.rounds {
 			r := &m.rounds[i]
-			young := time.Since(r.at) < m.live
+			young := time.Since(r.at) < live
 			switch {
 			case r.state == 1 && slices.Contains(m.held[limit.Lane], i): // the same place again
-			case r.state != 0, limit.Lane == metric.Live && !young:
+			case r.state != 0, m.lanes && young != (limit.Lane == metric.Live):
 				continue
 			}
 			if n > 0 && (n+len(r.Values) > limit.Samples || m.split) {

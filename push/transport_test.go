@@ -26,8 +26,6 @@ import (
 	"time"
 
 	promconfig "github.com/prometheus/common/config"
-
-	"headend-agent/internal/metric"
 )
 
 // deliver sends 20 samples and wants them delivered.
@@ -324,13 +322,7 @@ func TestSecretsStaySecret(t *testing.T) {
 				s := newSetup(t, config("http://x", func(c *Config) { c.Name = ""; change(c, at) }))
 				s.source.fill(series(1), 1, time.Now(), time.Second)
 				s.run(t, s.sender.report.inTrouble)
-				set := metric.NewSet(metric.NewTable(), 1000)
-				s.sender.Collect(t.Context(), set)
-				var metrics metric.Text
-				set.End(metric.Round{}, metrics.Add)
-				var b strings.Builder
-				metrics.WriteTo(&b)
-				all := fmt.Sprintf("%s\n%s\n%+v", s.log.String(), b.String(), s.sender.Status())
+				all := fmt.Sprintf("%s\n%s\n%+v", s.log.String(), s.metrics(t), s.sender.Status())
 				if strings.Contains(all, "s3cret") || strings.Contains(all, "czNjcmV0") {
 					t.Error(all)
 				}

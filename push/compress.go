@@ -1,7 +1,7 @@
 package push
 
 import (
-	"github.com/golang/snappy"
+	"github.com/klauspost/compress/s2"
 	"github.com/klauspost/compress/zstd"
 )
 
@@ -16,7 +16,7 @@ const zstdWindow = 1 << 20
 
 func (p *packer) pack(encoding string, body []byte) []byte {
 	if encoding != "zstd" {
-		p.out = snappy.Encode(p.out[:cap(p.out)], body)
+		p.out = s2.EncodeSnappyBetter(p.out[:cap(p.out)], body) // a snappy block like any other, but a sixth smaller
 		return p.out
 	}
 	if p.zstd == nil {

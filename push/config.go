@@ -84,7 +84,7 @@ func (c Config) Validate() error {
 	if err != nil {
 		return errors.New("url cannot be read; write it like https://prometheus.example/api/v1/write") // it may hold a password
 	}
-	if (u.Scheme != "http" && u.Scheme != "https") || u.Host == "" {
+	if (u.Scheme != "http" && u.Scheme != "https") || u.Hostname() == "" {
 		return errors.New("url needs http:// or https:// and a host, like https://prometheus.example/api/v1/write") // it may be a secret
 	}
 	for _, choice := range []struct {

@@ -85,7 +85,7 @@ func Load(path string, kinds []string) (*Config, error) {
 	}
 	slices.Sort(files)
 	c := Default()
-	var problems []string
+	var problems Mistakes
 	for _, file := range append([]string{path}, files...) {
 		found, err := c.load(file, kinds)
 		if err != nil {
@@ -99,7 +99,7 @@ func Load(path string, kinds []string) (*Config, error) {
 		problems = c.validate(path)
 	}
 	if len(problems) > 0 {
-		return nil, errors.New(strings.Join(problems, "\n"))
+		return nil, problems
 	}
 	return c, nil
 }
@@ -201,17 +201,34 @@ func split(n *yaml.Node) (rest, own *yaml.Node) {
 	return &r, &o
 }
 
-// Decode fills a probe's configuration struct. It is what probe.Kind.New gets.
+// Decode fills a probe's configuration struct. It is what probe.Kind.New gets. A struct with files of its own has a method
+// SetDirectory, as Prometheus' have, which makes relative paths start beside the configuration.
 func (s *Section) Decode(into any) error {
 	s.read = true
-	var lines []string
+	var lines Mistakes
 	for _, p := range decode(s.node, into, "probes."+s.Kind, nil) {
 		lines = append(lines, fmt.Sprintf("%s:%d: %s", s.file, p.line, p.text))
 	}
 	if len(lines) > 0 {
-		return errors.New(strings.Join(lines, "\n"))
+		return lines
+	}
+	if d, ok := into.(interface{ SetDirectory(string) }); ok {
+		d.SetDirectory(filepath.Dir(s.file))
 	}
 	return nil
+}
+
+// Mistakes are things wrong with the configuration, each with its place.
+type Mistakes []string
+
+func (m Mistakes) Error() string { return strings.Join(m, "\n") }
+
+// Place adds the section's place to an error that does not have one.
+func (s *Section) Place(err error) error {
+	if errors.As(err, new(Mistakes)) {
+		return err
+	}
+	return fmt.Errorf("%s: %w", s.Where(), err)
 }
 
 // Unread complains about settings that the probe did not ask for.
@@ -219,16 +236,16 @@ func (s *Section) Unread() error {
 	if s.read || len(s.node.Content) == 0 {
 		return nil
 	}
-	return fmt.Errorf("%s:%d: probes.%s.%s: unknown key; this probe has no settings but enabled, interval and timeout",
-		s.file, s.node.Content[0].Line, s.Kind, s.node.Content[0].Value)
+	return Mistakes{fmt.Sprintf("%s:%d: probes.%s.%s: unknown key; this probe has no settings but enabled, interval and timeout",
+		s.file, s.node.Content[0].Line, s.Kind, s.node.Content[0].Value)}
 }
 
 // Where names the place of the section, for complaints about its content.
 func (s *Section) Where() string { return fmt.Sprintf("%s:%d: probes.%s", s.file, s.node.Line, s.Kind) }
 
 // validate checks what no single value shows.
-func (c *Config) validate(path string) []string {
-	var problems []string
+func (c *Config) validate(path string) Mistakes {
+	var problems Mistakes
 	add := func(format string, args ...any) { problems = append(problems, path+": "+fmt.Sprintf(format, args...)) }
 	if c.Global.Interval < model.Duration(time.Second) {
 		add("global.interval: %s is shorter than 1s, the least that is useful", c.Global.Interval)

@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/alecthomas/units"
+	"github.com/prometheus/common/model"
 	"go.yaml.in/yaml/v3"
 )
 
@@ -77,15 +79,25 @@ func (c *checker) check(n *yaml.Node, t reflect.Type, path string) {
 			c.check(item, t.Elem(), fmt.Sprintf("%s[%d]", path, i))
 		}
 	default:
-		if err := n.Decode(reflect.New(t).Interface()); err != nil {
-			c.add(n.Line, "%s: %s", path, plain(err))
-		}
+		c.try(n, t, path)
 		return
 	}
 	if len(c.problems) == before && parses(t) {
-		if err := n.Decode(reflect.New(t).Interface()); err != nil {
-			c.add(n.Line, "%s: %s", path, plain(err))
-		}
+		c.try(n, t, path)
+	}
+}
+
+// try decodes a node by itself: so a mistake in it has a line.
+func (c *checker) try(n *yaml.Node, t reflect.Type, path string) {
+	err := n.Decode(reflect.New(t).Interface())
+	switch {
+	case err == nil:
+	case t == reflect.TypeFor[model.Duration]():
+		c.add(n.Line, "%s: %q is not a duration; write a number with its unit, like 10s or 5m", path, n.Value)
+	case t == reflect.TypeFor[units.Base2Bytes]():
+		c.add(n.Line, "%s: %q is not a size; write a number with its unit, like 64MiB or 256KiB", path, n.Value)
+	default:
+		c.add(n.Line, "%s: %s", path, plain(err))
 	}
 }
 

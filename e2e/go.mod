@@ -1,0 +1,3 @@
+module headend-agent/e2e
+
+go 1.26.8

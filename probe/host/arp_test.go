@@ -1,0 +1,5 @@
+package host
+
+import "testing"
+
+func TestARP(t *testing.T) { golden(t, "arp") }

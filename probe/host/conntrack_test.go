@@ -1,0 +1,5 @@
+package host
+
+import "testing"
+
+func TestConntrack(t *testing.T) { golden(t, "conntrack") }

@@ -1,0 +1,5 @@
+package host
+
+import "testing"
+
+func TestCPUFreq(t *testing.T) { golden(t, "cpufreq") }

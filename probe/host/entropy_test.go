@@ -1,0 +1,5 @@
+package host
+
+import "testing"
+
+func TestEntropy(t *testing.T) { golden(t, "entropy") }

@@ -1,0 +1,5 @@
+package host
+
+import "testing"
+
+func TestFilefd(t *testing.T) { golden(t, "filefd") }

@@ -1,0 +1,5 @@
+package host
+
+import "testing"
+
+func TestMemory(t *testing.T) { golden(t, "memory") }

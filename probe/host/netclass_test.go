@@ -1,0 +1,5 @@
+package host
+
+import "testing"
+
+func TestNetclass(t *testing.T) { golden(t, "netclass") }

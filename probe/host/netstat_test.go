@@ -1,0 +1,5 @@
+package host
+
+import "testing"
+
+func TestNetstat(t *testing.T) { golden(t, "netstat") }

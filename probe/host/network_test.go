@@ -1,0 +1,5 @@
+package host
+
+import "testing"
+
+func TestNetwork(t *testing.T) { golden(t, "network") }

@@ -1,0 +1,5 @@
+package host
+
+import "testing"
+
+func TestPressure(t *testing.T) { golden(t, "pressure") }

@@ -1,0 +1,5 @@
+package host
+
+import "testing"
+
+func TestSchedstat(t *testing.T) { golden(t, "schedstat") }

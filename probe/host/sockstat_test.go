@@ -1,0 +1,5 @@
+package host
+
+import "testing"
+
+func TestSockstat(t *testing.T) { golden(t, "sockstat") }

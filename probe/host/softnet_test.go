@@ -1,0 +1,5 @@
+package host
+
+import "testing"
+
+func TestSoftnet(t *testing.T) { golden(t, "softnet") }

@@ -1,0 +1,5 @@
+package host
+
+import "testing"
+
+func TestStat(t *testing.T) { golden(t, "stat") }

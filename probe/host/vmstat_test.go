@@ -1,0 +1,5 @@
+package host
+
+import "testing"
+
+func TestVMStat(t *testing.T) { golden(t, "vmstat") }

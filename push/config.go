@@ -7,6 +7,7 @@ import (
 	"net/url"
 	"os"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/alecthomas/units"
@@ -85,7 +86,7 @@ func (c Config) Validate() error {
 		return errors.New("url cannot be read; write it like https://prometheus.example/api/v1/write") // it may hold a password
 	}
 	if (u.Scheme != "http" && u.Scheme != "https") || u.Hostname() == "" {
-		return errors.New("url needs http:// or https:// and a host, like https://prometheus.example/api/v1/write") // it may be a secret
+		return fmt.Errorf("url%s needs http:// or https:// and a host", harmless(c.URL))
 	}
 	for _, choice := range []struct {
 		key, value string
@@ -167,6 +168,14 @@ var Unsupported = map[string]string{
 	"sigv4":                  "sign through a proxy",
 	"azuread":                "use oauth2",
 	"google_iam":             "use a collector there",
+}
+
+// harmless returns a URL for a message, where it cannot hold a secret.
+func harmless(url string) string {
+	if strings.ContainsAny(url, "@?") {
+		return ""
+	}
+	return fmt.Sprintf(" %q", url)
 }
 
 func oneOf(key, value string, allowed []string) error {

@@ -13,6 +13,7 @@ func TestConfigNamesWhatIsWrong(t *testing.T) {
 	for text, want := range map[string]string{
 		"{}":                                                 "url is missing",
 		"url: prometheus.example/api/v1/write":               "https://",
+		"url: 'me:s3cret@prometheus.example'":                "https://",
 		"url: ftp://prometheus.example":                      "https://",
 		"url: 'http://u:s3cret@[::1'":                        "url cannot be read",
 		"url: 'http://:80'":                                  "host",

@@ -14,8 +14,8 @@ type receiver struct {
 	limits limits
 	noted  string // as it was when changed was last asked
 
-	whole int  // batches in a row that were refused whole
-	old   bool // the last of them held old samples only
+	whole int  // fresh batches in a row that were refused whole
+	old   bool // a batch of old samples was refused whole, and nothing accepted since
 }
 
 // wholeRefusals is the number of batches refused whole, in a row, from which on nothing is looked for in them.
@@ -100,13 +100,18 @@ func (r *receiver) inTime(packed int, took, timeout time.Duration) {
 	r.limits.inTime(packed, took, timeout)
 }
 
-// refusedWhole notes whether a batch was refused whole, and whether all of it was old.
+// refusedWhole notes whether a batch was refused whole, and whether all of it was old: age explains that, and says nothing of what
+// is fresh.
 func (r *receiver) refusedWhole(whole, old bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.old = whole && old
-	if r.whole++; !whole {
-		r.whole = 0
+	switch {
+	case !whole:
+		r.whole, r.old = 0, false
+	case old:
+		r.old = true
+	default:
+		r.whole++
 	}
 }
 

@@ -2,66 +2,61 @@ package buffer
 
 import "headend-agent/internal/metric"
 
-// grouper turns rounds into samples by series: first it notes the pieces, then it lays all samples of a series side by side.
-// Its memory is used again.
+// grouper turns rounds into samples by series: first it notes the samples as they come, then it lays all of a series side by
+// side. Its memory is used again.
 type grouper struct {
-	pieces []piece
-	index  map[metric.Ref]int32
+	places []int32 // by number of the series in the book: 1 + its place in series
 	series []metric.Samples
+	ids    []uint32 // of series
 	counts []int32
-	slots  []int32 // for each sample of each piece, its series
-	times  []int64
-	values []float64
-}
 
-type piece struct {
-	series []metric.Ref
-	values []float64
-	timeMs int64
-	slots  []int32
+	// For each sample, in the order of their coming.
+	slots []int32
+	times []int64
+	flat  []float64
+
+	sortedTimes []int64
+	values      []float64
 }
 
 func (g *grouper) reset() {
-	clear(g.index)
-	clear(g.pieces) // they hold on to rounds
+	for _, id := range g.ids {
+		g.places[id] = 0
+	}
 	clear(g.series)
-	g.pieces, g.series, g.counts, g.slots = g.pieces[:0], g.series[:0], g.counts[:0], g.slots[:0]
+	g.series, g.ids, g.counts, g.slots, g.times, g.flat = g.series[:0], g.ids[:0], g.counts[:0], g.slots[:0], g.times[:0], g.flat[:0]
 }
 
-func (g *grouper) add(series []metric.Ref, values []float64, timeMs, startMs int64) {
-	if g.index == nil {
-		g.index = map[metric.Ref]int32{}
-	}
-	from := len(g.slots)
-	for _, ref := range series {
-		i, ok := g.index[ref]
-		if !ok {
-			i = int32(len(g.series))
-			g.index[ref] = i
-			g.series = append(g.series, metric.Samples{Ref: ref, StartMs: startMs})
-			g.counts = append(g.counts, 0)
+// add takes samples of the series with the numbers ids in k. Between two resets all are of one book.
+func (g *grouper) add(k *book, ids []uint32, values []float64, timeMs, startMs int64) {
+	g.places = extendTo(g.places, len(k.series))
+	for _, id := range ids {
+		place := g.places[id]
+		if place == 0 {
+			g.series = append(g.series, metric.Samples{Ref: k.series[id], StartMs: startMs})
+			g.ids, g.counts = append(g.ids, id), append(g.counts, 0)
+			place = int32(len(g.series))
+			g.places[id] = place
 		}
-		g.counts[i]++
-		g.slots = append(g.slots, i)
+		g.counts[place-1]++
+		g.slots = append(g.slots, place-1)
+		g.times = append(g.times, timeMs)
 	}
-	g.pieces = append(g.pieces, piece{series, values, timeMs, g.slots[from:len(g.slots):len(g.slots)]})
+	g.flat = append(g.flat, values...)
 }
 
 func (g *grouper) finish(b *metric.Batch) {
 	total := len(g.slots)
-	g.times, g.values = grow(g.times, total), grow(g.values, total)
+	g.sortedTimes, g.values = grow(g.sortedTimes, total), grow(g.values, total)
 	from := 0
 	for i, n := range g.counts {
 		to := from + int(n)
-		g.series[i].TimesMs, g.series[i].Values = g.times[from:from:to], g.values[from:from:to]
+		g.series[i].TimesMs, g.series[i].Values = g.sortedTimes[from:from:to], g.values[from:from:to]
 		from = to
 	}
-	for _, p := range g.pieces {
-		for k, i := range p.slots {
-			s := &g.series[i]
-			s.TimesMs = append(s.TimesMs, p.timeMs)
-			s.Values = append(s.Values, p.values[k])
-		}
+	for k, i := range g.slots {
+		s := &g.series[i]
+		s.TimesMs, s.Values = append(s.TimesMs, g.times[k]), append(s.Values, g.flat[k])
 	}
 	b.Series, b.Count = g.series, total
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"maps"
 	"slices"
+	"time"
 
 	"headend-agent/internal/metric"
 )
@@ -12,7 +13,8 @@ import (
 // destination's cursor began.
 type Ledger struct {
 	Delivered, Refused, Uncertain uint64
-	Dropped                       map[string]uint64 // by reason: overflow, max_age, and what senders give
+	Dropped                       map[string]uint64 // by reason: overflow, max_age, clock, damaged, and what senders give
+	Repeated                      uint64            // handed out once more, because there were too many gaps
 }
 
 func (l *Ledger) add(o metric.Outcome) {
@@ -29,14 +31,26 @@ type DestinationStats struct {
 	Ledger
 	Pending   int     // samples
 	OldestAge float64 // seconds since the oldest pending sample was appended
-	Late      bool    // the last attempt to send failed
+	Late      bool    // its samples are being written to disk
 }
 
 // Stats is the buffer now.
 type Stats struct {
-	Appended     uint64 // samples, ever
-	Bytes        int    // in memory
-	Rounds       int
+	Appended uint64 // samples, ever
+	Bytes    int    // in memory
+	Rounds   int    // that are hot
+	Blocks   int    // kept
+
+	Mode     Mode
+	Errors   map[string]uint64 // of the disk and the tail, by errno
+	Commits  uint64            // to disk
+	Written  uint64            // bytes of them
+	Slots    int               // of the ring, in use
+	Damaged  uint64            // frames and pieces that could not be read
+	Tail     bool              // there is one
+	TailSize int64             // bytes
+	TailLost uint64            // samples that it had no room for
+
 	Destinations map[string]DestinationStats
 }
 
@@ -44,12 +58,28 @@ type Stats struct {
 func (b *Buffer) Stats() Stats {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	s := Stats{Appended: b.appends, Bytes: b.bytes, Rounds: len(b.rounds), Destinations: map[string]DestinationStats{}}
+	s := Stats{
+		Appended: b.appends, Bytes: b.memory, Rounds: len(b.hot), Mode: b.disk.mode, Errors: maps.Clone(b.disk.errors),
+		Commits: b.disk.commits, Written: b.disk.bytes, Damaged: b.disk.damaged, Destinations: map[string]DestinationStats{},
+	}
+	for _, x := range b.segments {
+		s.Blocks += len(x.blocks)
+		if x.slot != noSlot {
+			s.Slots++
+		}
+	}
+	if b.tail != nil {
+		s.Tail, s.TailSize, s.TailLost = true, b.tail.size, b.tail.lost
+	}
+	now := time.Now()
 	for name, r := range b.readers {
-		d := DestinationStats{Ledger: r.stats}
+		d := DestinationStats{Ledger: r.stats, Late: r.isLate(now)}
 		d.Dropped = maps.Clone(r.stats.Dropped)
+		if n := r.missing(); n > 0 {
+			d.Dropped["overflow"] += n
+		}
 		n, age := r.pending()
-		d.Pending, d.OldestAge, d.Late = n, age.Seconds(), r.late
+		d.Pending, d.OldestAge = n, age.Seconds()
 		s.Destinations[name] = d
 	}
 	return s

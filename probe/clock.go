@@ -54,6 +54,9 @@ func newClock(built time.Time, boot uint64, wall func() time.Time, sinceBoot fun
 	c := &Clock{built: built, boot: boot, wall: wall, sinceBoot: sinceBoot, restamp: restamp}
 	mono := sinceBoot()
 	c.begin(time.Duration(wall().UnixNano())-mono, mono)
+	if !c.unset { // for what an agent before this one has left of the time before the clock was set
+		restamp(metric.Epoch(boot|1), c.offset.Milliseconds())
+	}
 	return c
 }
 

@@ -83,7 +83,8 @@ func newAgent(o *options, cfg *config.Config, log *slog.Logger) (*agent, error) 
 		return nil, err
 	}
 	var err error
-	if a.buffer, err = buffer.Open(cfg.Buffer); err != nil {
+	parts := buffer.Parts{Table: a.table, Log: log, Runtime: os.Getenv("RUNTIME_DIRECTORY")}
+	if a.buffer, err = buffer.Open(cfg.Buffer, parts); err != nil {
 		return nil, fmt.Errorf("buffer: %w", err)
 	}
 	clock := probe.NewClock(buildDate(), o.env.Proc, a.buffer.Restamp)
@@ -137,7 +138,9 @@ func (a *agent) run(ctx context.Context) {
 	stopProbes()
 	a.runner.Stop()
 	a.stopSenders()
-	a.buffer.Close()
+	if err := a.buffer.Close(); err != nil {
+		a.log.Warn("not everything is safe", "error", err)
+	}
 	closePages()
 	web.Wait()
 	a.log.Info("headend-agent has stopped", "took", time.Since(start).Round(time.Millisecond))
@@ -150,7 +153,7 @@ func (a *agent) apply(ctx context.Context, cfg *config.Config) {
 	var senders []*sender
 	for _, rw := range cfg.RemoteWrite {
 		name := rw.Destination()
-		reader := a.buffer.Reader(name, buffer.Options{MaxAge: time.Duration(rw.MaxAge)})
+		reader := a.buffer.Reader(name, buffer.Options{MaxAge: time.Duration(rw.MaxAge), LateAfter: time.Duration(rw.FlushInterval) + patience})
 		p, err := push.New(rw, reader, external, version, a.log)
 		if err != nil { // a file that was there for check is gone
 			a.log.Error("destination is off until a reload; its samples are kept", "destination", name, "error", err)
@@ -181,6 +184,9 @@ func (a *agent) apply(ctx context.Context, cfg *config.Config) {
 	}
 	a.runner.Apply(ctx, list)
 }
+
+// patience is how long, beyond the flush interval, a destination may keep samples waiting before they are written to disk.
+const patience = 15 * time.Second
 
 // selfSection tells whether the agent's own numbers are wanted, and how often.
 func selfSection(cfg *config.Config) (on bool, interval time.Duration) {

@@ -1,0 +1,244 @@
+package buffer
+
+import (
+	"bytes"
+	"log/slog"
+	"strings"
+	"syscall"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/alecthomas/units"
+
+	"headend-agent/internal/metric"
+)
+
+// modeRig is a rig with a log to look at.
+func modeRig(t *testing.T, fsys *memFS, size units.Base2Bytes) (*rig, *bytes.Buffer) {
+	var text bytes.Buffer
+	cfg := smallConfig("/disk")
+	cfg.Size = size
+	r := &rig{t: t, fs: fsys, cfg: cfg, table: metric.NewTable()}
+	b, err := Open(cfg, Parts{Table: r.table, Log: slog.New(slog.NewTextHandler(&text, nil)), FS: fsys})
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.b, r.feed = b, newFeed(r.table, 1000)
+	r.feed.noisy = true
+	return r, &text
+}
+
+func (r *rig) wantMode(m Mode) {
+	r.t.Helper()
+	if got := r.b.Stats().Mode; got != m {
+		r.t.Fatalf("the buffer is in mode %s, want %s", got, m)
+	}
+}
+
+func TestDiskFullMakesARingOfWhatFits(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		fsys := newMemFS()
+		full := true
+		fsys.fault = func(op, name string, _ int) error {
+			if full && op == "reserve" && strings.Contains(name, "slot-0003") {
+				return syscall.ENOSPC
+			}
+			return nil
+		}
+		r, text := modeRig(t, fsys, 8*units.MiB)
+		d := r.b.Reader("a", Options{})
+		for range 10 {
+			r.append(100)
+			r.commit()
+		}
+		r.wantMode(ModePartial)
+		if s := r.b.Stats(); s.Slots != 3 || s.Errors["ENOSPC"] != 1 || strings.Count(text.String(), "no room") != 1 {
+			t.Errorf("%d slots, errors %v, log:\n%s", s.Slots, s.Errors, text)
+		}
+		full = false
+		time.Sleep(6 * time.Minute)
+		for range 10 {
+			r.append(100)
+			r.commit()
+		}
+		r.wantMode(ModeDisk)
+		got := r.drain(d, 40_000)
+		r.accounted("a", 2_000_000)
+		r.wantRounds(got, 2001-len(got)/1000, 2000)
+		r.b.Close()
+	})
+}
+
+func TestTroubleEndsByItself(t *testing.T) {
+	for _, c := range []struct {
+		name  string
+		fault func(op, name string) error
+	}{
+		{"read-only", func(op, _ string) error {
+			if op != "read" && op != "readdir" && op != "lock" {
+				return syscall.EROFS
+			}
+			return nil
+		}},
+		{"no permission", func(op, _ string) error { return syscall.EACCES }},
+		{"all slots fail", func(op, name string) error {
+			if op == "sync" && strings.Contains(name, "slot-") {
+				return syscall.EIO
+			}
+			return nil
+		}},
+		{"no room at all", func(op, name string) error {
+			if op == "reserve" && strings.Contains(name, "slot-") {
+				return syscall.ENOSPC
+			}
+			return nil
+		}},
+	} {
+		for _, early := range []bool{true, false} {
+			if !early && c.name == "no room at all" {
+				continue // there is room already
+			}
+			t.Run(c.name, func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					fsys := newMemFS()
+					broken := early
+					fsys.fault = func(op, name string, _ int) error {
+						if broken {
+							return c.fault(op, name)
+						}
+						return nil
+					}
+					r, text := modeRig(t, fsys, 8*units.MiB)
+					r.feed = newFeed(r.table, 10)
+					d := r.b.Reader("a", Options{})
+					r.append(10)
+					r.commit()
+					broken = true
+					for range 5 {
+						r.append(10)
+						r.commit()
+					}
+					r.wantMode(ModeMemory)
+					time.Sleep(30 * time.Minute)
+					r.append(10)
+					r.commit()
+					r.wantMode(ModeMemory)
+					if n := strings.Count(text.String(), "nothing is written to disk"); n > 7 {
+						t.Errorf("the log is flooded:\n%s", text)
+					}
+					broken = false
+					time.Sleep(6 * time.Minute)
+					r.commit()
+					r.wantMode(ModeDisk)
+					r.append(10)
+					r.commit()
+					r.b.kill()
+					r.open() // what was in memory only is on disk by now
+					d = r.b.Reader("a", Options{})
+					r.wantRounds(r.drain(d, 333), 1, 80)
+					r.b.Close()
+				})
+			})
+		}
+	}
+}
+
+func TestSecondAgentWorksInMemory(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		fsys := newMemFS()
+		r := newRig(t, fsys, smallConfig("/disk"), "/run")
+		r.append(10)
+		r.commit()
+		second := newRig(t, fsys, smallConfig("/disk"), "/run")
+		second.wantMode(ModeMemory)
+		d := second.b.Reader("a", Options{})
+		second.feed.startMs += 1000
+		second.append(5)
+		second.wantRounds(second.drain(d, 100), 1, 5)
+		second.append(5)
+		r.append(3)
+		r.b.kill() // the first one dies; the second takes its data over
+		time.Sleep(6 * time.Minute)
+		second.wantMode(ModeDisk)
+		for k, v := range r.feed.all {
+			second.feed.all[k] = v
+		}
+		if got := second.drain(d, 1000); len(got) != 150 {
+			t.Errorf("%d samples, want 100 of the dead agent and 50 of its own", len(got))
+		}
+		second.b.Close()
+	})
+}
+
+func TestNewerVersionIsLeftAlone(t *testing.T) {
+	fsys := newMemFS()
+	fsys.files["/disk/v2/slot-0000"] = &memNode{}
+	r := newRig(t, fsys, smallConfig("/disk"), "")
+	r.append(10)
+	r.commit()
+	r.wantMode(ModeMemory)
+	if n := fsys.writes("/disk"); n != 0 {
+		t.Errorf("%d writes", n)
+	}
+	r.b.Close()
+}
+
+func TestForeignFilesAreLeftAlone(t *testing.T) {
+	fsys := newMemFS()
+	foreign := []string{"/disk/notes.txt", "/disk/v1/slot-1", "/disk/v1/slot-00001", "/disk/v1/slot-99999999999", "/disk/v1/slot-0001.bak"}
+	for _, name := range foreign {
+		fsys.files[name] = &memNode{data: []byte("mine"), dirty: map[int64]bool{}}
+	}
+	r := newRig(t, fsys, smallConfig("/disk"), "")
+	d := r.b.Reader("a", Options{})
+	r.append(10)
+	r.commit()
+	r.wantMode(ModeDisk)
+	r.wantRounds(r.drain(d, 100), 1, 10)
+	r.b.Close()
+	for _, name := range foreign {
+		if string(fsys.files[name].data) != "mine" {
+			t.Errorf("%s has changed", name)
+		}
+	}
+}
+
+func TestSizeTooSmallForARing(t *testing.T) {
+	r, text := modeRig(t, newMemFS(), 1*units.MiB)
+	r.wantMode(ModeMemory)
+	r.feed = newFeed(r.table, 10)
+	d := r.b.Reader("a", Options{})
+	r.append(10)
+	r.wantRounds(r.drain(d, 100), 1, 10)
+	if !strings.Contains(text.String(), "two slots") {
+		t.Errorf("the log does not say why:\n%s", text)
+	}
+	r.b.Close()
+}
+
+func TestForgottenDestinationIsDroppedAfterAWeek(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, newMemFS(), smallConfig("/disk"), "")
+		r.b.Reader("a", Options{})
+		r.b.Reader("b", Options{})
+		r.append(10)
+		r.b.Close()
+		r.open()
+		r.drain(r.b.Reader("a", Options{}), 100)
+		if s := r.b.Stats(); s.Blocks == 0 {
+			t.Error("what b has not got is gone after a restart without it")
+		}
+		r.b.Close()
+		time.Sleep(8 * 24 * time.Hour)
+		r.open()
+		d := r.b.Reader("a", Options{}) // it is where it was, however long the machine was off
+		r.append(1)
+		r.wantRounds(r.drain(d, 100), 11, 11)
+		time.Sleep(time.Hour)
+		if s := r.b.Stats(); s.Blocks != 0 {
+			t.Errorf("%d blocks are kept for b", s.Blocks)
+		}
+		r.b.Close()
+	})
+}

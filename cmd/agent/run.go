@@ -153,7 +153,7 @@ func (a *agent) apply(ctx context.Context, cfg *config.Config) {
 	var senders []*sender
 	for _, rw := range cfg.RemoteWrite {
 		name := rw.Destination()
-		reader := a.buffer.Reader(name, buffer.Options{MaxAge: time.Duration(rw.MaxAge), LateAfter: time.Duration(rw.FlushInterval) + patience})
+		reader := a.buffer.Reader(name, buffer.Options{MaxAge: time.Duration(rw.MaxAge), LateAfter: time.Duration(rw.FlushInterval) + patience, LiveFirst: rw.Order == push.OrderLiveFirst})
 		p, err := push.New(rw, reader, external, version, a.log)
 		if err != nil { // a file that was there for check is gone
 			a.log.Error("destination is off until a reload; its samples are kept", "destination", name, "error", err)

@@ -20,6 +20,7 @@ type client struct {
 	http    *http.Client
 	secrets *redactor
 	fresh   time.Time // when the connections were last given up
+	stale   bool      // they are to be given up before the next request: the address may have changed
 }
 
 func newClient(cfg Config, version string) (*client, error) {
@@ -44,8 +45,9 @@ func reserved(header string) bool {
 // post sends one body. It never fails: what went wrong is in the answer.
 func (c *client) post(ctx context.Context, p *protocol, packed []byte, timeout time.Duration) answer {
 	a := answer{written: -1, started: time.Now()}
-	if a.started.Sub(c.fresh) >= connectionAge {
-		c.dropConnections()
+	if c.stale || a.started.Sub(c.fresh) >= connectionAge {
+		c.http.CloseIdleConnections()
+		c.stale, c.fresh = false, a.started
 	}
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
@@ -75,19 +77,10 @@ func (c *client) post(ctx context.Context, p *protocol, packed []byte, timeout t
 		a.lost = body.stop()
 		a.slow = !a.lost && body.begun() && errors.Is(ctx.Err(), context.DeadlineExceeded)
 		a.fail(err, c.secrets)
-		c.dropConnections()
 		return a
 	}
 	a.read(resp, cancel, c.secrets)
-	if a.status/100 != 2 {
-		c.dropConnections() // the address may have changed
-	}
 	return a
-}
-
-func (c *client) dropConnections() {
-	c.http.CloseIdleConnections()
-	c.fresh = time.Now()
 }
 
 // payload is a body that knows how much of it was taken: what was not read to the end, the receiver cannot have.

@@ -202,7 +202,7 @@ func (l *lane) exchange(r *request, unsure *bool) verdict {
 		s.learn(a, v, r, timeout)
 		switch v.kind {
 		case retry:
-			s.failing(a, v.why)
+			s.report.trouble(a.class, v)
 			l.failed(a, v)
 			if a.slow && !*unsure && r.samples > 1 && len(r.packed) > minPacked {
 				return verdict{kind: smaller, why: v.why}
@@ -224,6 +224,8 @@ func (l *lane) exchange(r *request, unsure *bool) verdict {
 func (l *lane) failed(a answer, v verdict) {
 	if a.status == http.StatusTooManyRequests {
 		l.s.pace.tooFast()
+	} else {
+		l.client.stale = true
 	}
 	l.s.source.Fail(l.batch, l.unsure)
 	l.s.backoff.fail(a.started, v.longest, a.retryAfter)

@@ -14,9 +14,10 @@ const (
 
 // limits are the sizes that the receiver, and the line to it, are known to take.
 type limits struct {
-	learned int     // bytes that the receiver takes, after a 413; 0: none learned
-	line    int     // bytes that the line takes within the time limit, after a time-out; 0: none learned
-	ratio   float64 // of the last large request, decoded to compressed
+	learned int       // bytes that the receiver takes, after a 413; 0: none learned
+	until   time.Time // when that is forgotten
+	line    int       // bytes that the line takes within the time limit, after a time-out; 0: none learned
+	ratio   float64   // of the last request, decoded to compressed
 }
 
 // packed is the bound of a body.
@@ -46,7 +47,9 @@ func (l *limits) measured(body, packed int) {
 }
 
 // tooLarge takes from a 413 that half of a body may do.
-func (l *limits) tooLarge(packed int) { l.learned = max(minPacked, packed/2) }
+func (l *limits) tooLarge(packed int, now time.Time) {
+	l.learned, l.until = max(minPacked, packed/2), now.Add(askAgain)
+}
 
 // tooSlow takes from a time-out that the line is too thin for a body.
 func (l *limits) tooSlow(packed int) { l.line = max(minPacked, packed/2) }

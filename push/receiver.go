@@ -38,6 +38,9 @@ func (r *receiver) build(b *builder, set []metric.Samples) (req request, over in
 
 func (r *receiver) buildAs(b *builder, set []metric.Samples, p *protocol) (req request, over int) {
 	r.mu.Lock()
+	if r.limits.learned > 0 && time.Now().After(r.limits.until) {
+		r.limits.learned = 0
+	}
 	l := r.limits
 	r.mu.Unlock()
 	req, over = b.build(set, p, &l)
@@ -50,7 +53,7 @@ func (r *receiver) buildAs(b *builder, set []metric.Samples, p *protocol) (req r
 func (r *receiver) recall(note string, now time.Time) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.limits.learned = r.negotiation.recall(note, now)
+	r.limits.learned, r.limits.until = r.negotiation.recall(note, now), now.Add(askAgain)
 	r.noted = r.negotiation.note(r.limits.learned)
 }
 
@@ -85,7 +88,7 @@ func (r *receiver) fallBack() (news bool) {
 func (r *receiver) tooLarge(packed int) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.limits.tooLarge(packed)
+	r.limits.tooLarge(packed, time.Now())
 }
 
 func (r *receiver) tooSlow(packed int) {

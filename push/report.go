@@ -12,27 +12,41 @@ type reporter struct {
 	log *slog.Logger
 
 	mu      sync.Mutex
-	class   string    // of the trouble that there is, "" when there is none
-	text    string    // of it
-	since   time.Time // of it
-	worked  bool      // something has been answered since the start
+	class   string          // of the trouble that there is, "" when there is none
+	text    string          // of it
+	since   time.Time       // of it
+	said    map[string]bool // classes that were logged in this outage
+	worked  bool            // something has been answered since the start
 	refused map[string]time.Time
+	skewed  bool // the clocks differ, and that was said
 }
 
-// quiet is how long a refusal of the same status is not logged again.
-const quiet = 10 * time.Minute
+const (
+	quiet   = 10 * time.Minute // so long a refusal of the same status is not logged again
+	maxSkew = time.Minute      // between the receiver's clock and ours
+)
 
-// trouble notes a failed attempt.
-func (r *reporter) trouble(class, text string) {
+// trouble notes a failed attempt. Within an outage each kind of failure is logged once.
+func (r *reporter) trouble(class string, v verdict) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.class == "" {
 		r.since = time.Now()
+		clear(r.said)
 	}
-	if r.class != class {
-		r.log.Warn("remote write does not get through; samples are kept", "reason", text)
+	r.class, r.text = class, v.why
+	if r.said[class] {
+		return
 	}
-	r.class, r.text = class, text
+	if r.said == nil {
+		r.said = map[string]bool{}
+	}
+	r.said[class] = true
+	if v.longest == backoffWrong {
+		r.log.Error("the receiver does not let us in; samples are kept until the configuration or the receiver is changed", "answer", v.why)
+	} else {
+		r.log.Warn("remote write does not get through; samples are kept", "reason", v.why)
+	}
 }
 
 // recovered notes that an attempt got through. It returns how long none did, and whether this is the first one since the start.
@@ -61,6 +75,20 @@ func (r *reporter) refusal(text string) {
 	}
 	r.refused[status] = time.Now()
 	r.log.Warn("the receiver refuses samples; they are counted, and not sent again", "answer", text)
+}
+
+// clock is told how far the receiver's clock is ahead.
+func (r *reporter) clock(ahead time.Duration) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if skewed := ahead.Abs() > maxSkew; skewed != r.skewed {
+		r.skewed = skewed
+		if skewed {
+			r.log.Warn("the receiver's clock and this host's differ; one of them is wrong", "ahead", ahead.Round(time.Second))
+		} else {
+			r.log.Info("the receiver's clock and this host's agree again")
+		}
+	}
 }
 
 func (r *reporter) inTrouble() bool {

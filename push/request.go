@@ -74,7 +74,7 @@ func (b *builder) encode(r *request, set []metric.Samples, bound int) []byte {
 
 // first moves a series that bears all external labels to the front: a receiver that sorts out replicas looks at the first one only.
 func (b *builder) first(set []metric.Samples) {
-	for i := range set {
+	for i := range min(len(set), maxSeries) {
 		if _, whole := b.shaper.labels(set[i].Ref); whole {
 			set[0], set[i] = set[i], set[0]
 			return

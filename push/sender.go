@@ -98,6 +98,9 @@ func (s *Sender) circumstances(r *request, unsure bool) circumstances {
 
 // learn takes from an answer what it tells about the receiver.
 func (s *Sender) learn(a answer, v verdict, r *request, timeout time.Duration) {
+	if a.dated {
+		s.report.clock(a.ahead)
+	}
 	switch {
 	case v.kind == smaller:
 		s.receiver.tooLarge(len(r.packed))
@@ -123,9 +126,6 @@ func (s *Sender) fellBack(p *protocol, why string) {
 	}
 	s.source.SetNote(s.receiver.note())
 }
-
-// failing notes an attempt that will be made again.
-func (s *Sender) failing(a answer, why string) { s.report.trouble(a.class, why) }
 
 // recovered notes an answer about the data: the line and the receiver work. A drain after a long outage begins late.
 func (s *Sender) recovered(backlog bool) {

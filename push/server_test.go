@@ -54,7 +54,7 @@ type fake struct {
 func (f *fake) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	packed, err := io.ReadAll(r.Body)
 	if err != nil {
-		return
+		panic(http.ErrAbortHandler)
 	}
 	x := decodeRequest(f.t, r.Header, packed)
 	f.mu.Lock()

@@ -171,7 +171,7 @@ func TestMutualTLSWithFilesThatChange(t *testing.T) {
 	check(t, "client", name.Load().(string), "edge-1")
 	write(t, filepath.Join(dir, "cert"), secondCert)
 	write(t, filepath.Join(dir, "key"), secondKey)
-	s.sender.lanes[0].client.dropConnections()
+	s.sender.lanes[0].client.stale = true
 	s.deliver(t)
 	check(t, "client", name.Load().(string), "edge-2")
 }

@@ -151,7 +151,6 @@ func (b *Buffer) enterInto(refs []metric.Ref) (list uint32, ok bool) {
 // turnPage begins a new book.
 func (b *Buffer) turnPage() {
 	b.seal()
-	b.closeSegment()
 	b.book = newBook(b.book.id + 1)
 }
 

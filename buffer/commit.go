@@ -305,10 +305,12 @@ func (b *Buffer) move(s *segment) {
 		return
 	}
 	i = s.key(i)
-	moved := &segment{slot: noSlot, book: s.book, own: s.own, written: s.written}
+	moved := &segment{slot: noSlot, book: s.book, written: s.written}
 	for _, f := range s.dicts {
-		f.saved = false
-		moved.add(f, time.Time{})
+		if f.payload != nil { // else it is of blocks that stay
+			f.saved = false
+			moved.add(f, time.Time{})
+		}
 	}
 	for k, f := range s.blocks[i:] {
 		f.saved = false
@@ -470,7 +472,7 @@ func (b *Buffer) trimTail() {
 	for _, s := range b.segments {
 		if !s.saved() {
 			unsaved = append(unsaved, s)
-			for _, list := range [][]frame{s.dicts, s.blocks} {
+			for _, list := range [][]frame{s.dicts, s.needed()} {
 				for i := range list {
 					live += headerSize + len(list[i].payload)
 				}

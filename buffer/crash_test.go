@@ -85,7 +85,7 @@ func (w *witness) check(d *Reader, got map[sampleKey]float64) {
 }
 
 func TestPowerCuts(t *testing.T) {
-	for trial := range trials(t, 400) {
+	for trial := range trials(t, 150) {
 		t.Run(strconv.Itoa(trial), func(t *testing.T) {
 			fsys := newMemFS()
 			w := newWitness(t, uint64(trial), fsys)
@@ -113,7 +113,7 @@ func TestPowerCuts(t *testing.T) {
 
 // TestPowerCutsOfAFullRing looks for wrong samples only: what is overwritten is lost rightly.
 func TestPowerCutsOfAFullRing(t *testing.T) {
-	for trial := range trials(t, 40) {
+	for trial := range trials(t, 15) {
 		fsys := newMemFS()
 		r := rand.New(rand.NewPCG(uint64(trial), 6))
 		cfg := smallConfig("/disk")

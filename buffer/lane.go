@@ -122,6 +122,8 @@ func (l *lane) skip(s span) {
 // tells that they end for that reason.
 func (l *lane) collect(limit int) (n int, cut bool) {
 	b := l.reader.b
+	var owner *segment // and number of the book that the pieces are written in, if it is not a living one
+	var id uint32
 	clear(l.pieces)
 	l.pieces, l.book = l.pieces[:0], nil
 	for _, s := range b.segments {
@@ -131,14 +133,16 @@ func (l *lane) collect(limit int) (n int, cut bool) {
 		if n >= limit {
 			return n, true
 		}
-		living := s.own && s.book == b.book.id
-		if n > 0 && (!living || l.book == nil) {
-			return n, true
-		}
-		if living {
-			l.book = b.book.view()
-		}
 		for i := s.find(l.from); i < len(s.blocks) && s.blocks[i].seq < l.to && n < limit; i++ {
+			living := s.blocks[i].book == b.book.id
+			switch {
+			case n == 0 && living:
+				l.book = b.book.view()
+			case n == 0:
+				owner, id = s, s.blocks[i].book
+			case living != (l.book != nil) || !living && (owner != s || id != s.blocks[i].book):
+				return n, true
+			}
 			l.pieces = append(l.pieces, piece{block: b.block(s, i)})
 			n += int(min(l.to, s.blocks[i].end()) - max(l.from, s.blocks[i].seq))
 		}

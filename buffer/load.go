@@ -29,6 +29,7 @@ type loader struct {
 	buf     []byte
 	book    *book // of a segment that is not written in a living book
 	owner   *segment
+	id      uint32   // of book, in owner
 	chain   *segment // whose blocks the reader is in,
 	done    uint64   // up to this number,
 	started uint64   // from this key block on,
@@ -90,11 +91,14 @@ func (l *loader) payload(k *block, f *frame) (b []byte, err error) {
 
 // read reads the dictionary of the block's segment, unless it is that of the last one.
 func (l *loader) read(k *block) error {
-	if l.owner == k.segment {
+	if l.owner == k.segment && l.id == k.at().book {
 		return nil
 	}
 	l.owner, l.chain, l.book = nil, nil, &book{}
 	for i := range k.dicts {
+		if k.dicts[i].book != k.at().book {
+			continue
+		}
 		packed, err := l.payload(k, &k.dicts[i])
 		if err != nil {
 			return err
@@ -107,6 +111,6 @@ func (l *loader) read(k *block) error {
 			return err
 		}
 	}
-	l.owner = k.segment
+	l.owner, l.id = k.segment, k.at().book
 	return nil
 }

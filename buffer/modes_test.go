@@ -242,3 +242,20 @@ func TestForgottenDestinationIsDroppedAfterAWeek(t *testing.T) {
 		r.b.Close()
 	})
 }
+
+func TestCrashLoopKeepsTheBacklog(t *testing.T) {
+	fsys := newMemFS()
+	r := newRig(t, fsys, smallConfig("/disk"), "")
+	for range 30 { // times a few blocks, in a ring of four slots
+		r.b.Reader("a", Options{})
+		r.append(10)
+		r.commit()
+		r.b.kill()
+		r.open()
+	}
+	if n := len(fsys.files) - 2; n != 1 {
+		t.Errorf("%d slots are in use", n)
+	}
+	r.wantRounds(r.drain(r.b.Reader("a", Options{}), 1000), 1, 300)
+	r.b.Close()
+}

@@ -52,6 +52,7 @@ func (b *Buffer) recover(runtime string) {
 	}
 	rec := found.record
 	b.book = newBook(found.book + 1)
+	b.goOn()
 	if !errors.Is(found.err, errInUse) {
 		if t := b.openTail(runtime); t != nil {
 			b.book.id = max(b.book.id, t.newestBook()+1)
@@ -79,6 +80,26 @@ func (b *Buffer) recover(runtime string) {
 	if b.tail != nil {
 		b.tailed(b.tail.rewrite(b.unsaved(), b.book, &b.pack, b.hot))
 	}
+}
+
+// goOn lets the newest segment on disk take what comes, behind all that is valid there: were each start to begin a new slot, a
+// crash loop would push the backlog out of the ring.
+func (b *Buffer) goOn() {
+	n := len(b.segments)
+	if n == 0 || b.disk.mode != ModeDisk {
+		return
+	}
+	s := b.segments[n-1]
+	slot := b.disk.ring.slots[s.slot]
+	if slot.bad {
+		return
+	}
+	if err := slot.file.Sync(); err != nil { // a killed process may not have come to it
+		b.count(err)
+		slot.bad = true
+		return
+	}
+	b.open = s
 }
 
 // found is what there is on disk.
@@ -129,13 +150,14 @@ func (f *found) scan(r *ring, damaged *uint64) {
 		s := &segment{slot: i}
 		for _, fr := range frames {
 			f.nextLap, f.book = max(f.nextLap, fr.lap+1), max(f.book, fr.book)
-			s.lap, s.book = fr.lap, fr.book
+			s.lap = fr.lap
 			if fr.kind == kindBook {
 				s.dicts = append(s.dicts, fr)
 			} else if len(s.blocks) == 0 || fr.seq >= s.end() {
 				s.blocks, s.at = append(s.blocks, fr), append(s.at, arrived(fr.minMs))
 				s.samples += int(fr.samples)
 			}
+			s.used = fr.off + fr.room()
 		}
 		if len(s.blocks) > 0 {
 			f.segments = append(f.segments, s)
@@ -198,8 +220,8 @@ func (b *Buffer) recoverTail(t *tail) {
 					b.disk.damaged++
 				}
 			}
-			if blocks == nil || blocks.book != h.book || len(blocks.blocks) > 0 {
-				blocks = &segment{slot: noSlot, book: h.book}
+			if blocks == nil || len(blocks.blocks) > 0 {
+				blocks = &segment{slot: noSlot}
 			}
 			blocks.add(frame{header: h, payload: payload}, time.Time{})
 		case kindBlock:
@@ -234,10 +256,18 @@ type listID struct{ book, list uint32 }
 
 // recoverBlock takes in a block that was in memory only.
 func (b *Buffer) recoverBlock(s *segment, h header, payload []byte) {
-	if s == nil || !b.beyond(h.seq) {
+	if s == nil || len(s.blocks) == 0 && !h.key {
+		b.disk.damaged++
 		return
 	}
 	if len(s.blocks) == 0 {
+		b.closeSegment()
+		for n := len(b.segments); n > 0 && b.segments[n-1].end() > h.seq; n = len(b.segments) { // the tail has it all
+			if b.segments[n-1].cutFrom(h.seq); len(b.segments[n-1].blocks) > 0 {
+				break
+			}
+			b.remove(b.segments[n-1])
+		}
 		b.segments = append(b.segments, s)
 		for i := range s.dicts {
 			b.memory += len(s.dicts[i].payload)

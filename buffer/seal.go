@@ -44,16 +44,19 @@ func (b *Buffer) sealBlock(hot []hotRound, samples int) {
 	if n := len(b.open.blocks); n > 0 && b.open.end() != h.seq || b.chain >= maxChain || b.chained > maxChainBytes {
 		b.chain = 0
 	}
+	if b.open.book != b.book.id {
+		b.open.book, b.open.written, b.chain = b.book.id, mark{}, 0
+	}
 	dict, block := b.encode(rounds, &h)
 	if b.open.used+pages(headerSize+int64(len(dict)))+pages(headerSize+int64(len(block))) > slotSize {
 		b.openSegment()
 		dict, block = b.encode(rounds, &h)
 	}
 	if len(dict) > 0 {
-		b.open.add(frame{header: header{kind: kindBook, size: uint32(len(dict)), crc: checksum(dict)}, payload: dict}, time.Time{})
+		b.open.add(frame{header: header{kind: kindBook, book: b.book.id, size: uint32(len(dict)), crc: checksum(dict)}, payload: dict}, time.Time{})
 		b.open.written = b.book.mark()
 	}
-	h.size, h.crc = uint32(len(block)), checksum(block)
+	h.size, h.crc, h.book = uint32(len(block)), checksum(block), b.book.id
 	b.open.add(frame{header: h, payload: block}, hot[0].at)
 	b.memory += len(dict) + len(block)
 	b.chain++
@@ -79,7 +82,7 @@ func (b *Buffer) encode(rounds []round, h *header) (dict, block []byte) {
 // openSegment begins a segment; its first block is a key block.
 func (b *Buffer) openSegment() {
 	b.closeSegment()
-	b.open = &segment{slot: noSlot, book: b.book.id, own: true}
+	b.open = &segment{slot: noSlot, book: b.book.id}
 	b.chain = 0
 }
 

@@ -6,18 +6,17 @@ import (
 	"time"
 )
 
-// segment is one filling of a slot, whether or not it has a slot yet: a dictionary and blocks in its numbers. Nothing outside
-// is needed to read it.
+// segment is one filling of a slot, whether or not it has a slot yet: blocks, and the dictionaries that they are written in.
+// Nothing outside is needed to read it.
 type segment struct {
 	lap     uint64 // given with the slot
 	slot    int    // noSlot: it is in memory only
-	book    uint32
-	own     bool // book is one of this process
+	book    uint32 // of the newest block
 	dicts   []frame
 	blocks  []frame
 	at      []time.Time // of the oldest round of each block
 	used    int64       // bytes of the slot
-	written mark        // of the book, in dicts
+	written mark        // of book, in dicts
 	samples int
 }
 
@@ -41,7 +40,7 @@ func (s *segment) find(seq uint64) int {
 
 // add puts a frame at the end.
 func (s *segment) add(f frame, at time.Time) {
-	f.lap, f.off, f.book = s.lap, s.used, s.book
+	f.lap, f.off = s.lap, s.used
 	s.used += f.room()
 	if f.kind == kindBook {
 		s.dicts = append(s.dicts, f)
@@ -99,4 +98,13 @@ func (s *segment) cutFrom(seq uint64) {
 		s.samples -= int(f.samples)
 	}
 	s.blocks, s.at = s.blocks[:i], s.at[:i]
+}
+
+// needed returns the blocks that are not on disk, and those that have to be read before them.
+func (s *segment) needed() []frame {
+	i := slices.IndexFunc(s.blocks, func(f frame) bool { return !f.saved })
+	if i < 0 {
+		return nil
+	}
+	return s.blocks[s.key(i):]
 }

@@ -94,13 +94,24 @@ var (
 	refused       = &metric.Desc{Name: "headend_agent_remote_write_samples_refused_total", Help: "Samples that the destination has refused for good.", Type: metric.Counter, Labels: byDestination}
 	uncertain     = &metric.Desc{Name: "headend_agent_remote_write_samples_uncertain_total", Help: "Samples refused after an answer was lost: the destination may have them.", Type: metric.Counter, Labels: byDestination}
 	dropped       = &metric.Desc{Name: "headend_agent_remote_write_samples_dropped_total", Help: "Samples given up before they reached the destination.", Type: metric.Counter, Labels: []string{"destination", "reason"}}
+	bufferMode    = &metric.Desc{Name: "headend_agent_buffer_mode", Help: "1 for the mode that the buffer is in: disk, partial (a smaller ring) or memory.", Type: metric.Gauge, Labels: []string{"mode"}}
+	diskErrors    = &metric.Desc{Name: "headend_agent_buffer_errors_total", Help: "Errors of the buffer's disk and tail.", Type: metric.Counter, Labels: []string{"errno"}}
+	diskCommits   = &metric.Desc{Name: "headend_agent_buffer_commits_total", Help: "Writes to the ring on disk, each synced.", Type: metric.Counter}
+	diskWritten   = &metric.Desc{Name: "headend_agent_buffer_written_bytes_total", Help: "Bytes written to the ring on disk.", Type: metric.Counter, Unit: metric.Bytes}
+	diskSlots     = &metric.Desc{Name: "headend_agent_buffer_slots", Help: "Slots of the ring on disk that hold samples, of 1 MiB each.", Type: metric.Gauge}
+	damagedFrames = &metric.Desc{Name: "headend_agent_buffer_damaged_total", Help: "Pieces of the buffer that could not be read.", Type: metric.Counter}
+	tailBytes     = &metric.Desc{Name: "headend_agent_buffer_tail_bytes", Help: "Size of the copy on tmpfs that survives a kill; absent where there is none.", Type: metric.Gauge, Unit: metric.Bytes}
+	tailLost      = &metric.Desc{Name: "headend_agent_buffer_tail_cut_samples_total", Help: "Samples for which the copy on tmpfs had no room.", Type: metric.Counter}
+	repeated      = &metric.Desc{Name: "headend_agent_remote_write_samples_repeated_total", Help: "Samples sent once more because their backlog had too many gaps.", Type: metric.Counter, Labels: byDestination}
+	late          = &metric.Desc{Name: "headend_agent_remote_write_late", Help: "1 while what the destination has not got is written to disk.", Type: metric.Gauge, Labels: byDestination}
 	pending       = &metric.Desc{Name: "headend_agent_remote_write_samples_pending", Help: "Samples that wait for the destination.", Type: metric.Gauge, Labels: byDestination}
 	oldestAge     = &metric.Desc{Name: "headend_agent_remote_write_oldest_pending_seconds", Help: "Age of the oldest sample that waits for the destination.", Type: metric.Gauge, Unit: metric.Seconds, Labels: byDestination}
 )
 
 // Descs lists what Collect emits.
 func Descs() []*metric.Desc {
-	return []*metric.Desc{appended, memoryBytes, memoryLimit, delivered, refused, uncertain, dropped, pending, oldestAge}
+	return []*metric.Desc{appended, memoryBytes, memoryLimit, delivered, refused, uncertain, dropped, pending, oldestAge,
+		bufferMode, diskErrors, diskCommits, diskWritten, diskSlots, damagedFrames, tailBytes, tailLost, repeated, late}
 }
 
 // Collect adds the buffer's own numbers.
@@ -109,6 +120,20 @@ func (b *Buffer) Collect(_ context.Context, out *metric.Set) error {
 	out.Add(appended, float64(s.Appended))
 	out.Add(memoryBytes, float64(s.Bytes))
 	out.Add(memoryLimit, float64(b.cfg.Memory))
+	for _, m := range []Mode{ModeDisk, ModePartial, ModeMemory} {
+		out.Add(bufferMode, truth(s.Mode == m), string(m))
+	}
+	for _, errno := range slices.Sorted(maps.Keys(s.Errors)) {
+		out.Add(diskErrors, float64(s.Errors[errno]), errno)
+	}
+	out.Add(diskCommits, float64(s.Commits))
+	out.Add(diskWritten, float64(s.Written))
+	out.Add(diskSlots, float64(s.Slots))
+	out.Add(damagedFrames, float64(s.Damaged))
+	if s.Tail {
+		out.Add(tailBytes, float64(s.TailSize))
+	}
+	out.Add(tailLost, float64(s.TailLost))
 	for _, name := range slices.Sorted(maps.Keys(s.Destinations)) {
 		d := s.Destinations[name]
 		out.Add(delivered, float64(d.Delivered), name)
@@ -122,6 +147,15 @@ func (b *Buffer) Collect(_ context.Context, out *metric.Set) error {
 		}
 		out.Add(pending, float64(d.Pending), name)
 		out.Add(oldestAge, d.OldestAge, name)
+		out.Add(repeated, float64(d.Repeated), name)
+		out.Add(late, truth(d.Late), name)
 	}
 	return nil
+}
+
+func truth(b bool) float64 {
+	if b {
+		return 1
+	}
+	return 0
 }

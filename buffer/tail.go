@@ -200,9 +200,9 @@ func (t *tail) rewrite(segments []*segment, k *book, pack *packer, rounds []hotR
 	old := *t
 	t.log, t.size, t.base, t.basis, t.marked, t.book = f, 0, 0, mark{}, mark{}, k.id
 	for _, s := range segments {
-		for _, list := range [][]frame{s.dicts, s.blocks} {
+		for _, list := range [][]frame{s.dicts, s.needed()} {
 			for i := range list {
-				if err == nil {
+				if err == nil && list[i].payload != nil {
 					err = t.copy(&list[i])
 				}
 			}

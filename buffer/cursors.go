@@ -156,6 +156,7 @@ type cursorFile struct {
 	mu     sync.Mutex
 	buf    []byte
 	newest uint64 // generation written
+	place  int64  // of it: 0 or 1
 }
 
 func openCursors(fsys FS, name string, write bool) (*cursorFile, error) {
@@ -180,7 +181,7 @@ func (c *cursorFile) read() (newest record) {
 	for i := range int64(2) {
 		n, _ := c.file.ReadAt(b, i*recordSlot)
 		if r, err := parseRecord(b[:n]); err == nil && r.generation >= newest.generation {
-			newest = r
+			newest, c.place = r, i
 		}
 	}
 	return newest
@@ -193,10 +194,10 @@ func (c *cursorFile) write(r *record) error {
 	if r.generation < c.newest {
 		return nil
 	}
-	c.newest = r.generation
+	c.newest, c.place = r.generation, 1-c.place
 	c.buf = r.append(c.buf[:0])
 	c.buf = append(c.buf, make([]byte, pages(int64(len(c.buf)))-int64(len(c.buf)))...)
-	if _, err := c.file.WriteAt(c.buf, int64(r.generation%2)*recordSlot); err != nil {
+	if _, err := c.file.WriteAt(c.buf, c.place*recordSlot); err != nil {
 		return fmt.Errorf("write cursors: %w", err)
 	}
 	return nil

@@ -81,7 +81,7 @@ func parseHeader(b []byte) (h header, err error) {
 	codec := le.Uint16(b[54:])
 	switch {
 	case b[4] != formatVersion, h.kind < kindBook || h.kind > kindRound, h.kind == kindBlock && codec != codecColumns,
-		h.seq > 1<<62, h.kind == kindBook && h.samples != 0, h.kind != kindBook && (h.samples == 0 || h.samples > maxBlockSamples):
+		h.seq > 1<<62, h.book >= loadedBook, h.kind == kindBook && h.samples != 0, h.kind != kindBook && (h.samples == 0 || h.samples > maxBlockSamples):
 		return h, errFrame
 	}
 	return h, nil

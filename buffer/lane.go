@@ -25,6 +25,7 @@ type lane struct {
 	book     *book // that the pieces are written in; nil: the one of their segment
 	from, to uint64
 	unsure   bool
+	planned  int // samples in pieces
 
 	load  loader
 	group grouper
@@ -34,6 +35,7 @@ type lane struct {
 type piece struct {
 	block block
 	hot   round // where the block has no segment
+	book  *book // that it is written in; nil: one of its segment
 }
 
 // losses are samples that are given up, by reason.
@@ -81,12 +83,16 @@ func (l *lane) plan(limit metric.Limit) time.Duration {
 		}
 	}
 	l.to = s.to
-	n, cut := l.collect(limit.Samples)
+	n := l.collect(limit.Samples)
+	l.planned = n
+	if n > 0 && l.pieces[0].block.segment == nil {
+		l.load = loader{} // the backlog is over
+	}
 	l.offsets, l.boot = append(l.offsets[:0], b.epochs...), b.boot
 	if n == 0 {
 		return -1
 	}
-	if n >= limit.Samples || cut || !whole {
+	if n >= limit.Samples || !whole {
 		return 0
 	}
 	at, _ := b.arrivalFrom(l.from)
@@ -118,49 +124,34 @@ func (l *lane) skip(s span) {
 	r.pass(s)
 }
 
-// collect finds pieces from l.from on for up to limit samples. They are of one book, so that its numbers hold for all of them; cut
-// tells that they end for that reason.
-func (l *lane) collect(limit int) (n int, cut bool) {
+// collect finds pieces from l.from on for up to limit samples.
+func (l *lane) collect(limit int) (n int) {
 	b := l.reader.b
-	var owner *segment // and number of the book that the pieces are written in, if it is not a living one
-	var id uint32
 	clear(l.pieces)
-	l.pieces, l.book = l.pieces[:0], nil
+	l.pieces = l.pieces[:0]
+	living := b.book.view()
 	for _, s := range b.segments {
-		if s.end() <= l.from || s.first() >= l.to {
+		if s.end() <= l.from {
 			continue
 		}
-		if n >= limit {
-			return n, true
-		}
 		for i := s.find(l.from); i < len(s.blocks) && s.blocks[i].seq < l.to && n < limit; i++ {
-			living := s.blocks[i].book == b.book.id
-			switch {
-			case n == 0 && living:
-				l.book = b.book.view()
-			case n == 0:
-				owner, id = s, s.blocks[i].book
-			case living != (l.book != nil) || !living && (owner != s || id != s.blocks[i].book):
-				return n, true
+			p := piece{block: b.block(s, i)}
+			if s.blocks[i].book == living.id {
+				p.book = living
 			}
-			l.pieces = append(l.pieces, piece{block: b.block(s, i)})
+			l.pieces = append(l.pieces, p)
 			n += int(min(l.to, s.blocks[i].end()) - max(l.from, s.blocks[i].seq))
 		}
 	}
 	for i := range b.hot {
 		h := &b.hot[i]
 		end := h.seq + uint64(len(h.values))
-		if end <= l.from || h.seq >= l.to {
-			continue
+		if end > l.from && h.seq < l.to && n < limit {
+			l.pieces = append(l.pieces, piece{hot: h.round, book: living})
+			n += int(min(l.to, end) - max(l.from, h.seq))
 		}
-		if n >= limit || n > 0 && l.book == nil {
-			return n, true
-		}
-		l.book = b.book.view()
-		l.pieces = append(l.pieces, piece{hot: h.round})
-		n += int(min(l.to, end) - max(l.from, h.seq))
 	}
-	return n, false
+	return n
 }
 
 // fill makes the batch of up to limit samples. It is not ready where there is nothing left to hand out after all; blocked tells
@@ -170,14 +161,14 @@ func (l *lane) fill(limit int) (ready, blocked bool) {
 	if age := l.reader.opts.MaxAge; age > 0 {
 		f.oldest = time.Now().Add(-age).UnixMilli()
 	}
-	l.group.reset()
+	l.group.reset(min(limit, l.planned))
 	for i := range l.pieces {
 		p := &l.pieces[i]
 		if p.block.segment == nil {
-			f.add(l.book, &p.hot)
+			f.add(p.book, &p.hot)
 			continue
 		}
-		k, rounds, err := l.load.rounds(&p.block, l.book)
+		k, rounds, err := l.load.rounds(&p.block, p.book)
 		if err != nil {
 			f.failed(p.block.at(), err)
 			continue

@@ -29,12 +29,16 @@ type loader struct {
 	buf     []byte
 	book    *book // of a segment that is not written in a living book
 	owner   *segment
-	id      uint32   // of book, in owner
+	id      uint32 // of book, in owner
+	loads   uint32
 	chain   *segment // whose blocks the reader is in,
 	done    uint64   // up to this number,
 	started uint64   // from this key block on,
 	last    []round  // which were the rounds of the last block
 }
+
+// loadedBook is the least name of books that were read for a batch: those of two segments may have been written under one name.
+const loadedBook = 1 << 31
 
 // rounds returns the rounds of a block, valid until the next call, and the book they are written in: living, unless that is nil.
 func (l *loader) rounds(k *block, living *book) (*book, []round, error) {
@@ -94,7 +98,8 @@ func (l *loader) read(k *block) error {
 	if l.owner == k.segment && l.id == k.at().book {
 		return nil
 	}
-	l.owner, l.chain, l.book = nil, nil, &book{}
+	l.loads++
+	l.owner, l.chain, l.book = nil, nil, &book{id: loadedBook + l.loads}
 	for i := range k.dicts {
 		if k.dicts[i].book != k.at().book {
 			continue

@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"log/slog"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"testing/synctest"
@@ -14,9 +16,27 @@ import (
 	"headend-agent/internal/metric"
 )
 
+// safeText is a log that is written and read by different goroutines.
+type safeText struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (s *safeText) Write(p []byte) (int, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.b.Write(p)
+}
+
+func (s *safeText) String() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.b.String()
+}
+
 // modeRig is a rig with a log to look at.
-func modeRig(t *testing.T, fsys *memFS, size units.Base2Bytes) (*rig, *bytes.Buffer) {
-	var text bytes.Buffer
+func modeRig(t *testing.T, fsys *memFS, size units.Base2Bytes) (*rig, *safeText) {
+	var text safeText
 	cfg := smallConfig("/disk")
 	cfg.Size = size
 	r := &rig{t: t, fs: fsys, cfg: cfg, table: metric.NewTable()}
@@ -39,9 +59,10 @@ func (r *rig) wantMode(m Mode) {
 func TestDiskFullMakesARingOfWhatFits(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		fsys := newMemFS()
-		full := true
+		var full atomic.Bool
+		full.Store(true)
 		fsys.fault = func(op, name string, _ int) error {
-			if full && op == "reserve" && strings.Contains(name, "slot-0003") {
+			if full.Load() && op == "reserve" && strings.Contains(name, "slot-0003") {
 				return syscall.ENOSPC
 			}
 			return nil
@@ -56,7 +77,7 @@ func TestDiskFullMakesARingOfWhatFits(t *testing.T) {
 		if s := r.b.Stats(); s.Slots != 3 || s.Errors["ENOSPC"] != 1 || strings.Count(text.String(), "no room") != 1 {
 			t.Errorf("%d slots, errors %v, log:\n%s", s.Slots, s.Errors, text)
 		}
-		full = false
+		full.Store(false)
 		time.Sleep(6 * time.Minute)
 		for range 10 {
 			r.append(100)
@@ -102,9 +123,10 @@ func TestTroubleEndsByItself(t *testing.T) {
 			t.Run(c.name, func(t *testing.T) {
 				synctest.Test(t, func(t *testing.T) {
 					fsys := newMemFS()
-					broken := early
+					var broken atomic.Bool
+					broken.Store(early)
 					fsys.fault = func(op, name string, _ int) error {
-						if broken {
+						if broken.Load() {
 							return c.fault(op, name)
 						}
 						return nil
@@ -114,7 +136,7 @@ func TestTroubleEndsByItself(t *testing.T) {
 					d := r.b.Reader("a", Options{})
 					r.append(10)
 					r.commit()
-					broken = true
+					broken.Store(true)
 					for range 5 {
 						r.append(10)
 						r.commit()
@@ -127,7 +149,7 @@ func TestTroubleEndsByItself(t *testing.T) {
 					if n := strings.Count(text.String(), "nothing is written to disk"); n > 7 {
 						t.Errorf("the log is flooded:\n%s", text)
 					}
-					broken = false
+					broken.Store(false)
 					time.Sleep(6 * time.Minute)
 					r.commit()
 					r.wantMode(ModeDisk)

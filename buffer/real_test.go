@@ -70,7 +70,7 @@ func writer(path, runtime string) {
 		if f.rounds%3 != 0 {
 			continue
 		}
-		batch, err := d.Next(nil, metric.Limit{Samples: 17})
+		batch, err := d.Next(nil, metric.Limit{Samples: 40})
 		if err != nil {
 			panic(err)
 		}
@@ -175,7 +175,7 @@ func TestKillNine(t *testing.T) {
 	if lost > 0 || len(delivered) == 0 {
 		t.Errorf("%d of %d samples are lost", lost, len(delivered))
 	}
-	if repeats > 17*cycles {
+	if repeats > 40*cycles {
 		t.Errorf("%d samples came twice in %d kills", repeats, cycles)
 	}
 }

@@ -148,6 +148,9 @@ func (b *Buffer) release() {
 			b.remove(s)
 		}
 	}
+	if len(b.segments) == 0 && b.chain == 0 { // there may be no more blocks for long
+		b.writer, b.scratch = blockWriter{pack: &b.pack}, nil
+	}
 	b.trimTail()
 }
 

@@ -3,16 +3,18 @@ package main
 import (
 	"fmt"
 	"log/slog"
+	"slices"
 	"time"
 
 	"headend-agent/internal/config"
 	"headend-agent/probe"
+	"headend-agent/probe/dvb"
 	"headend-agent/probe/host"
 )
 
 // kinds lists every probe there is.
 func kinds() []probe.Kind {
-	return host.Kinds()
+	return slices.Concat(host.Kinds(), dvb.Kinds())
 }
 
 func kindNames() []string {

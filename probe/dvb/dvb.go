@@ -33,6 +33,7 @@ type dvb struct {
 	names   map[string]string
 	open    func(path string) (device, error)
 	threads threads
+	hidden  bool // kernel threads are, and that has been logged
 	tuners  map[position]*tuner
 
 	mu     sync.Mutex
@@ -77,6 +78,10 @@ func (p *dvb) Collect(ctx context.Context, out *metric.Set) error {
 	if err != nil {
 		return err
 	}
+	if p.hidden == visible {
+		p.hidden = !visible
+		p.logHidden()
+	}
 	for _, t := range list {
 		t.begin(ctx, p, tuning, visible, limit)
 	}
@@ -92,25 +97,43 @@ func (p *dvb) Collect(ctx context.Context, out *metric.Set) error {
 	return nil
 }
 
+func (p *dvb) logHidden() {
+	if p.hidden {
+		p.env.Log.Warn("kernel threads are hidden, so no frontend is read: nobody can tell which are in use")
+	} else {
+		p.env.Log.Info("kernel threads can be seen again")
+	}
+}
+
 func (p *dvb) class() string { return filepath.Join(p.env.Sys, "class/dvb") }
 
 // follow keeps a tuner for each frontend that is there, in order, and counts the adapters.
 func (p *dvb) follow(found []place) (adapters int, list []*tuner) {
-	ports := map[string]int{} // adapters so far by path
-	port, last := 0, -1
+	type socket struct {
+		path string
+		port int
+	}
+	taken := map[socket]bool{}
+	ports := map[int]int{} // by adapter
+	for _, f := range found {
+		if t := p.tuners[f.position]; t != nil && t.device == f.device {
+			ports[f.adapter] = t.port
+			taken[socket{t.path, t.port}] = true
+		}
+	}
 	here := make(map[position]*tuner, len(found))
 	for _, f := range found {
 		t := p.tuners[f.position]
 		if t == nil || t.device != f.device {
 			t = p.newTuner(f, t)
+			port, ok := ports[f.adapter]
+			for !ok && taken[socket{t.path, port}] { // the others keep theirs when one of them comes or goes
+				port++
+			}
+			ports[f.adapter] = port
+			taken[socket{t.path, port}] = true
+			t.plug(port)
 		}
-		if f.adapter != last {
-			last = f.adapter
-			adapters++
-			port = ports[t.path]
-			ports[t.path]++
-		}
-		t.label(port)
 		here[f.position] = t
 		list = append(list, t)
 	}
@@ -120,7 +143,7 @@ func (p *dvb) follow(found []place) (adapters int, list []*tuner) {
 		}
 	}
 	p.tuners = here
-	return adapters, list
+	return len(ports), list
 }
 
 // tell keeps what Absent says.

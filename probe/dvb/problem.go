@@ -28,14 +28,16 @@ const (
 	notInUse = "not in use, so it is left alone: nobody has it open for tuning"
 	noLock   = "in use, but without a lock: its signal series are absent until it has one"
 	asleep   = "open for tuning, but asleep: nobody has tuned it yet"
-	hidden   = "in use or not, nobody can tell: kernel threads are hidden from this process; run it without ProtectProc=invisible, " +
-		"hidepid= on /proc, or a container's own process numbers"
+	hidden   = "in use or not, nobody can tell, so it is left alone: kernel threads are hidden from this process; run it without " +
+		"ProtectProc=invisible, hidepid= on /proc, or a container's own process numbers"
 )
+
+var errLate = errors.New("no answer in time")
 
 // explain finds out what an error means: for the counter, and for those who look for the series.
 func explain(err error) (reason, string) {
-	if errors.Is(err, context.DeadlineExceeded) {
-		return timeout, "did not answer in time; it is asked again once the call that hangs has returned"
+	if errors.Is(err, errLate) || errors.Is(err, context.DeadlineExceeded) {
+		return timeout, "no answer in time; it is asked again once the call that hangs has returned"
 	}
 	switch frontend.CauseOf(err) {
 	case frontend.Gone:

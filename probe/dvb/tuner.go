@@ -19,6 +19,7 @@ type tuner struct {
 	place
 	log                *slog.Logger
 	card, path, driver string
+	port               int
 	labels             [4]string // as in families.go
 
 	name, systems string // as the frontend says
@@ -32,7 +33,7 @@ type tuner struct {
 	fresh          bool // the reading under way began in this round
 	result         *reading
 	why            string // there are no signal series; "" when there are
-	troubled       bool   // why is a problem, and has been logged
+	trouble        string // the problem that has been logged; "" when there is none
 }
 
 // newTuner makes the tuner of a device that has not been seen before. It inherits the reading that hangs, if any, of
@@ -49,7 +50,9 @@ func (p *dvb) newTuner(at place, before *tuner) *tuner {
 	return t
 }
 
-func (t *tuner) label(port int) {
+// plug gives the tuner its adapter's position among those of the same device.
+func (t *tuner) plug(port int) {
+	t.port = port
 	t.labels = [4]string{strconv.Itoa(t.adapter), strconv.Itoa(t.frontend), t.path, strconv.Itoa(port)}
 }
 
@@ -105,38 +108,58 @@ func heldByUs(proc, node string) bool {
 
 // end waits for the reading until ctx ends, and judges it.
 func (t *tuner) end(ctx context.Context) {
-	switch {
-	case !t.inUse && t.visible:
-		t.explain(notInUse, false)
-		return
-	case !t.inUse:
-		t.explain(hidden, true)
+	if !t.inUse {
+		t.why = hidden
+		if t.visible {
+			t.why = notInUse
+			t.settle()
+		}
 		return
 	}
 	var r reading
-	if r.err = context.DeadlineExceeded; t.fresh {
+	if r.err = errLate; t.fresh {
 		r = t.wait(ctx)
 	}
 	if r.left {
-		t.inUse = false
-		t.explain(notInUse, false)
+		t.inUse, t.why = false, notInUse
+		t.settle()
 		return
 	}
 	t.result = &r
 	if r.info != nil {
 		t.name, t.systems, t.identified = r.info.Name, join(r.systems), true
 	}
+	if r.err != nil {
+		t.fail(r.err)
+		return
+	}
+	t.settle()
 	switch {
-	case r.err != nil:
-		why, text := explain(r.err)
-		t.errors[why]++
-		t.explain(text, true)
 	case r.status == nil:
-		t.explain(asleep, false)
+		t.why = asleep
 	case *r.status&frontend.HasLock == 0:
-		t.explain(noLock, false)
+		t.why = noLock
 	default:
-		t.explain("", false)
+		t.why = ""
+	}
+}
+
+// fail counts a reading that failed, and logs it when it is another problem than the last time.
+func (t *tuner) fail(err error) {
+	var cause reason
+	cause, t.why = explain(err)
+	t.errors[cause]++
+	if text := err.Error(); text != t.trouble {
+		t.trouble = text
+		t.log.Warn("frontend cannot be read", "reason", reasons[cause], "error", text)
+	}
+}
+
+// settle ends a problem.
+func (t *tuner) settle() {
+	if t.trouble != "" {
+		t.trouble = ""
+		t.log.Info("frontend can be read again, or is not in use any more")
 	}
 }
 
@@ -150,7 +173,7 @@ func (t *tuner) wait(ctx context.Context) reading {
 	case r := <-t.pending: // both were ready
 		return t.take(r)
 	default:
-		return reading{err: context.DeadlineExceeded}
+		return reading{err: errLate}
 	}
 }
 
@@ -162,17 +185,6 @@ func join(systems []frontend.System) string {
 		}
 	}
 	return strings.Join(names, ",")
-}
-
-// explain keeps why there are no signal series, and logs when a problem begins, changes or ends.
-func (t *tuner) explain(why string, trouble bool) {
-	switch {
-	case trouble && why != t.why:
-		t.log.Warn("frontend cannot be read", "reason", why)
-	case t.troubled && !trouble:
-		t.log.Info("frontend can be read again")
-	}
-	t.why, t.troubled = why, trouble
 }
 
 // add adds what the round has found.

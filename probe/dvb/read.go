@@ -2,6 +2,7 @@ package dvb
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"runtime/debug"
 	"time"
@@ -75,6 +76,15 @@ type session struct {
 	tuned    func() bool   // somebody still has it open for tuning
 }
 
+// prompt is how long a reading may take before it has to look, ahead of each further call, whether its tuner is still there: one
+// that has moved on to a sibling is refused it while this frontend stays open, after a patience of 5 s.
+const prompt = 200 * time.Millisecond
+
+var errLeft = errors.New("the tuner has left")
+
+// gate tells whether another call may begin.
+type gate func() error
+
 // run sends a reading to done, whatever happens. It does not begin another call once ctx has ended.
 func (s session) run(ctx context.Context, done chan<- reading) {
 	var r reading
@@ -86,11 +96,16 @@ func (s session) run(ctx context.Context, done chan<- reading) {
 		r.took = time.Since(start)
 		done <- r
 	}()
-	r.err = s.read(ctx, &r)
+	r.err = s.read(&r, func() error {
+		if time.Since(start) > prompt && !s.tuned() {
+			return errLeft
+		}
+		return ctx.Err()
+	})
 	r.left = !s.tuned()
 }
 
-func (s session) read(ctx context.Context, r *reading) error {
+func (s session) read(r *reading, may gate) error {
 	start := time.Now()
 	d, err := s.open(s.path)
 	if err != nil {
@@ -98,23 +113,23 @@ func (s session) read(ctx context.Context, r *reading) error {
 	}
 	defer d.Close()
 	// First the status: many drivers refresh their statistics only there.
-	if err := ask(ctx, &r.status, d.Status); err != nil || r.status == nil {
+	if err := ask(may, &r.status, d.Status); err != nil || r.status == nil {
 		return err
 	}
-	if err := r.properties(ctx, d); err != nil {
+	if err := r.properties(may, d); err != nil {
 		return err
 	}
 	if time.Since(start) > s.budget/2 {
 		return nil
 	}
-	if err := r.legacy(ctx, d); err != nil || !s.identify {
+	if err := r.legacy(may, d); err != nil || !s.identify {
 		return err
 	}
-	if err := ask(ctx, &r.info, d.Info); err != nil {
+	if err := ask(may, &r.info, d.Info); err != nil {
 		return err
 	}
 	var systems *[]frontend.Property
-	err = ask(ctx, &systems, func() ([]frontend.Property, error) { return d.Properties(frontend.EnumDelivery) })
+	err = ask(may, &systems, func() ([]frontend.Property, error) { return d.Properties(frontend.EnumDelivery) })
 	if systems != nil {
 		r.systems = (*systems)[0].Systems()
 	}
@@ -122,12 +137,12 @@ func (s session) read(ctx context.Context, r *reading) error {
 }
 
 // properties reads what is tuned and the statistics.
-func (r *reading) properties(ctx context.Context, d device) error {
+func (r *reading) properties(may gate, d device) error {
 	tuned := []frontend.Command{frontend.DeliverySystem, frontend.Frequency}
 	var answers *[]frontend.Property
-	err := ask(ctx, &answers, func() ([]frontend.Property, error) { return d.Properties(append(tuned, statCommands[:]...)...) })
+	err := ask(may, &answers, func() ([]frontend.Property, error) { return d.Properties(append(tuned, statCommands[:]...)...) })
 	if err == nil && answers == nil { // the kernel is older than the statistics, and refuses all
-		err = ask(ctx, &answers, func() ([]frontend.Property, error) { return d.Properties(tuned...) })
+		err = ask(may, &answers, func() ([]frontend.Property, error) { return d.Properties(tuned...) })
 	}
 	if err != nil || answers == nil {
 		return err
@@ -146,29 +161,29 @@ func (r *reading) properties(ctx context.Context, d device) error {
 }
 
 // legacy reads API version 3: the strength, which the media server shows too, and what the driver has no statistic of.
-func (r *reading) legacy(ctx context.Context, d device) error {
-	if err := ask(ctx, &r.strength, d.Strength); err != nil {
+func (r *reading) legacy(may gate, d device) error {
+	if err := ask(may, &r.strength, d.Strength); err != nil {
 		return err
 	}
 	if !r.stats[cnrStat].Known() {
-		if err := ask(ctx, &r.snr, d.SNR); err != nil {
+		if err := ask(may, &r.snr, d.SNR); err != nil {
 			return err
 		}
 	}
 	if !r.stats[preErrorStat].Known() && !r.stats[postErrorStat].Known() {
-		if err := ask(ctx, &r.ber, d.BER); err != nil {
+		if err := ask(may, &r.ber, d.BER); err != nil {
 			return err
 		}
 	}
 	if !r.stats[errorBlockStat].Known() {
-		return ask(ctx, &r.uncorrected, d.Uncorrected)
+		return ask(may, &r.uncorrected, d.Uncorrected)
 	}
 	return nil
 }
 
-// ask makes one call, while there is time. into stays nil where the driver has no such reading, or the frontend is asleep.
-func ask[T any](ctx context.Context, into **T, call func() (T, error)) error {
-	if err := ctx.Err(); err != nil {
+// ask makes one call, if it may. into stays nil where the driver has no such reading, or the frontend is asleep.
+func ask[T any](may gate, into **T, call func() (T, error)) error {
+	if err := may(); err != nil {
 		return err
 	}
 	v, err := call()

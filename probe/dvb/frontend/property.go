@@ -27,6 +27,13 @@ type Property struct {
 	union   [unionSize]byte
 }
 
+// PropertyFrom makes an answer of the bytes of the kernel's union: for tests of programs that use this package.
+func PropertyFrom(c Command, union []byte) Property {
+	p := Property{Command: c}
+	copy(p.union[:], union)
+	return p
+}
+
 // Data is the value of a property that is one number.
 func (p *Property) Data() uint32 { return binary.NativeEndian.Uint32(p.union[:]) }
 

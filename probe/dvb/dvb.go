@@ -78,10 +78,7 @@ func (p *dvb) Collect(ctx context.Context, out *metric.Set) error {
 	if err != nil {
 		return err
 	}
-	if p.hidden == visible {
-		p.hidden = !visible
-		p.logHidden()
-	}
+	p.noteHidden(!visible)
 	for _, t := range list {
 		t.begin(ctx, p, tuning, visible, limit)
 	}
@@ -97,12 +94,15 @@ func (p *dvb) Collect(ctx context.Context, out *metric.Set) error {
 	return nil
 }
 
-func (p *dvb) logHidden() {
-	if p.hidden {
+// noteHidden logs when kernel threads begin or cease to be hidden.
+func (p *dvb) noteHidden(hidden bool) {
+	switch {
+	case hidden && !p.hidden:
 		p.env.Log.Warn("kernel threads are hidden, so no frontend is read: nobody can tell which are in use")
-	} else {
+	case p.hidden && !hidden:
 		p.env.Log.Info("kernel threads can be seen again")
 	}
+	p.hidden = hidden
 }
 
 func (p *dvb) class() string { return filepath.Join(p.env.Sys, "class/dvb") }

@@ -76,8 +76,8 @@ type session struct {
 	tuned    func() bool   // somebody still has it open for tuning
 }
 
-// prompt is how long a reading may take before it has to look, ahead of each further call, whether its tuner is still there: one
-// that has moved on to a sibling is refused it while this frontend stays open, after a patience of 5 s.
+// prompt is how long a reading may take before it looks, ahead of each further call, whether the tuner is still there. One that
+// has moved on to a sibling is refused it, after 5 s, if this frontend is still open then.
 const prompt = 200 * time.Millisecond
 
 var errLeft = errors.New("the tuner has left")

@@ -262,6 +262,27 @@ func TestHangingFrontend(t *testing.T) {
 	})
 }
 
+// An agent that stops while a frontend hangs has nothing to say against it.
+func TestStopWhileHanging(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := newMachine(t)
+		f := terrestrial()
+		f.hang = make(chan struct{})
+		m.plug(0, 0, card("0000:08:00.0"), "", f)
+		m.tune(0, 0)
+		var log strings.Builder
+		p := m.probe(probetest.NoConfig)
+		p.env.Log = slog.New(slog.NewTextHandler(&log, nil))
+		ctx, cancel := context.WithCancel(context.Background())
+		time.AfterFunc(time.Second, cancel)
+		start := time.Now()
+		if err := p.Collect(ctx, metric.NewSet(metric.NewTable(), 1000)); err != nil || log.Len() != 0 || time.Since(start) != time.Second {
+			t.Errorf("%v after %s, logged %q", err, time.Since(start), log.String())
+		}
+		close(f.hang)
+	})
+}
+
 // A slow frontend gives what is essential; the rest is left out, so that its tuning thread waits less.
 func TestSlowFrontend(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -2,6 +2,7 @@ package dvb
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"os"
@@ -125,6 +126,9 @@ func (t *tuner) end(ctx context.Context) {
 		t.settle()
 		return
 	}
+	if errors.Is(r.err, context.Canceled) {
+		return // the agent stops: no verdict
+	}
 	t.result = &r
 	if r.info != nil {
 		t.name, t.systems, t.identified = r.info.Name, join(r.systems), true
@@ -173,8 +177,11 @@ func (t *tuner) wait(ctx context.Context) reading {
 	case r := <-t.pending: // both were ready
 		return t.take(r)
 	default:
-		return reading{err: errLate}
 	}
+	if ctx.Err() == context.Canceled {
+		return reading{err: context.Canceled}
+	}
+	return reading{err: errLate}
 }
 
 func join(systems []frontend.System) string {

@@ -109,7 +109,7 @@ func (j *job) run(ctx context.Context, at stamp) {
 	}
 	j.note(start, err)
 	j.last = at
-	if err != nil {
+	if err != nil && !errors.As(err, new(*Partial)) {
 		j.off = errors.As(err, new(panicked))
 		j.fail(at)
 		return

@@ -220,10 +220,10 @@ func TestDamagedProc(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(proc, "loadavg"), []byte("high\n"), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	r := runAgent(t, "global: {interval: 1s}\n", "--path.procfs="+proc)
+	r := runAgent(t, "global: {interval: 1s}\n", "--path.procfs="+proc, "--path.sysfs="+proc+"/nowhere")
 	eventually(t, func() error {
 		_, text := r.page("GET", "/metrics")
-		for _, want := range []string{`headend_agent_probe_success{probe="loadavg"} 0`, `headend_agent_probe_success{probe="uname"} 1`, "\nnode_uname_info{"} {
+		for _, want := range []string{`headend_agent_probe_success{probe="loadavg"} 0`, `headend_agent_probe_success{probe="nvme"} 0`, `headend_agent_probe_success{probe="uname"} 1`, "\nnode_uname_info{"} {
 			if !strings.Contains(text, want) {
 				return fmt.Errorf("no %s in\n%s", want, text)
 			}

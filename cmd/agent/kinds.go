@@ -1,20 +1,25 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"log/slog"
+	"os"
 	"slices"
 	"time"
 
 	"headend-agent/internal/config"
+	"headend-agent/internal/metric"
 	"headend-agent/probe"
 	"headend-agent/probe/dvb"
 	"headend-agent/probe/host"
+	"headend-agent/probe/scrape"
+	"headend-agent/probe/stream"
 )
 
 // kinds lists every probe there is.
 func kinds() []probe.Kind {
-	return slices.Concat(host.Kinds(), dvb.Kinds())
+	return slices.Concat(host.Kinds(), dvb.Kinds(), stream.Kinds(), scrape.Kinds())
 }
 
 func kindNames() []string {
@@ -27,6 +32,9 @@ func kindNames() []string {
 
 // targeted is a probe that reads one of several possible targets.
 type targeted interface{ Target() string } // an address without secrets
+
+// named is a probe whose series bear the name of its target.
+type named interface{ Name() string }
 
 // instances makes the probes that the configuration asks for, and those it does not mention that are found on this machine.
 func instances(c *config.Config, env probe.Env, log *slog.Logger) ([]probe.Instance, error) {
@@ -45,7 +53,11 @@ func instances(c *config.Config, env probe.Env, log *slog.Logger) ([]probe.Insta
 			err = s.Unread()
 		}
 		if err != nil {
-			return s.Place(err)
+			missing := mounts(env)
+			if missing == nil {
+				return s.Place(err)
+			}
+			p = broken{missing} // no mistake of the configuration: it costs the probes that need it
 		}
 		i := probe.Instance{Kind: k.Name, Probe: p, Interval: s.Interval, Timeout: s.Timeout}
 		if i.Interval == 0 {
@@ -53,6 +65,13 @@ func instances(c *config.Config, env probe.Env, log *slog.Logger) ([]probe.Insta
 		}
 		if t, ok := p.(targeted); ok {
 			i.Target = t.Target()
+		}
+		if n, ok := p.(named); ok {
+			name := k.Name + " " + n.Name()
+			if first, twice := seen[name]; twice {
+				return fmt.Errorf("%s: its series would be those of %s; give each a name, like name: left", s.Where(), first)
+			}
+			seen[name] = s.Where()
 		}
 		if first, twice := seen[string(i.Source())]; twice {
 			return fmt.Errorf("%s: the same target as in %s; remove one", s.Where(), first)
@@ -77,3 +96,18 @@ func instances(c *config.Config, env probe.Env, log *slog.Logger) ([]probe.Insta
 	}
 	return all, nil
 }
+
+// mounts tells whether the kernel's file systems are where they should be.
+func mounts(env probe.Env) error {
+	for _, dir := range []string{env.Proc, env.Sys} {
+		if _, err := os.Stat(dir); err != nil {
+			return fmt.Errorf("the kernel's file system is missing: %w", err)
+		}
+	}
+	return nil
+}
+
+// broken is a probe that cannot be made on this machine.
+type broken struct{ err error }
+
+func (b broken) Collect(context.Context, *metric.Set) error { return b.err }

@@ -51,6 +51,11 @@ func probeCommand(args []string, stdout, stderr io.Writer) int {
 			fmt.Fprintf(stderr, "%s: %v\n", i.Source(), err)
 			code = 1
 		}
+		if p, ok := i.Probe.(explained); ok {
+			for _, why := range p.Absent() {
+				fmt.Fprintf(stderr, "%s: %s\n", i.Source(), why)
+			}
+		}
 	}
 	for _, name := range names {
 		if !ran[name] {
@@ -61,6 +66,9 @@ func probeCommand(args []string, stdout, stderr io.Writer) int {
 	text.WriteTo(stdout)
 	return code
 }
+
+// explained is a probe that can say, after a run, why something that it looks for is absent.
+type explained interface{ Absent() []string }
 
 // once runs a probe and adds what it finds to text.
 func once(i probe.Instance, table *metric.Table, text *metric.Text) error {

@@ -11,6 +11,7 @@ import (
 	"headend-agent/internal/config"
 	"headend-agent/internal/metric"
 	"headend-agent/probe"
+	"headend-agent/probe/gpu"
 	"headend-agent/probe/host"
 	"headend-agent/probe/scrape"
 	"headend-agent/probe/stream"
@@ -18,7 +19,7 @@ import (
 
 // kinds lists every probe there is.
 func kinds() []probe.Kind {
-	return slices.Concat(host.Kinds(), stream.Kinds(), scrape.Kinds())
+	return slices.Concat(host.Kinds(), gpu.Kinds(), stream.Kinds(), scrape.Kinds())
 }
 
 func kindNames() []string {

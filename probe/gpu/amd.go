@@ -47,7 +47,7 @@ func (a *amd) card(out *metric.Set, c card, s share, second bool) {
 	graphics, answers := readNumber(filepath.Join(c.dir, "gpu_busy_percent"))
 	addCard(out, c, "amd", name, answers || drmDir(c) != "")
 	if answers {
-		out.Add(engineRatio, graphics*percent, c.label(), c.pci, "graphics")
+		out.Add(engineRatio, scaled(graphics, percent), c.label(), c.pci, "graphics")
 	}
 	a.video(out, c, s, second)
 	addFile(out, memoryUsed, c, 1, "mem_info_vram_used")
@@ -67,12 +67,12 @@ func (a *amd) video(out *metric.Set, c card, s share, second bool) {
 	if !hasChip && !(second && users) {
 		return
 	}
-	enc := max(chip*percent, s["enc"], s["enc_1"])
+	enc := max(scaled(chip, percent), s["enc"], s["enc_1"])
 	out.Add(engineRatio, enc, c.label(), c.pci, "enc")
-	out.Add(flussonicEnc, enc/percent, c.label(), c.pci)
+	out.Add(flussonicEnc, enc*100, c.label(), c.pci)
 	if second && users { // from VCN 4 on, decoding is counted under enc
 		out.Add(engineRatio, s["dec"], c.label(), c.pci, "dec")
 		out.Add(engineRatio, s["jpeg"], c.label(), c.pci, "jpeg")
-		out.Add(flussonicDec, s["dec"]/percent, c.label(), c.pci)
+		out.Add(flussonicDec, s["dec"]*100, c.label(), c.pci)
 	}
 }

@@ -114,7 +114,7 @@ func (p *intel) addEngines(out *metric.Set, c card, shares map[string][]float64)
 		}
 		out.Add(engineRatio, slices.Max(of), c.label(), c.pci, e.label)
 		if e.class == "vcs" {
-			out.Add(flussonicEnc, slices.Max(of)/percent, c.label(), c.pci)
+			out.Add(flussonicEnc, slices.Max(of)*100, c.label(), c.pci)
 		}
 		for i := 0; i < len(of) && len(of) > 1; i++ {
 			out.Add(engineRatio, of[i], c.label(), c.pci, e.label+strconv.Itoa(i))
@@ -127,7 +127,7 @@ func (p *intel) addUsers(out *metric.Set, c card, s share) {
 		v := max(s[e.user], s[e.class]) // of i915, of xe
 		out.Add(engineRatio, v, c.label(), c.pci, e.label)
 		if e.class == "vcs" {
-			out.Add(flussonicEnc, v/percent, c.label(), c.pci)
+			out.Add(flussonicEnc, v*100, c.label(), c.pci)
 		}
 	}
 }

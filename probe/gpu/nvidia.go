@@ -60,7 +60,7 @@ func newNVIDIA(decode func(any) error, env probe.Env) (probe.Probe, error) {
 	if n.config.Library != "" {
 		args = []string{"--" + nvmlchild.LibraryFlag + "=" + n.config.Library}
 	}
-	start := func() (*process, error) { return startProcess(args, nil) }
+	start := func() (*process, error) { return startProcess(args...) }
 	n.sup = newSupervisor(start, n.module, defaultLimits(), env.Log)
 	return n, nil
 }

@@ -161,4 +161,3 @@ func (p *pmu) close() {
 	}
 	p.engines = nil
 }
-

@@ -38,7 +38,7 @@ type process struct {
 var passed = []string{"LD_LIBRARY_PATH", "PATH", "HOME"}
 
 // startProcess runs this program again as the child. It has one request outstanding: for the first report, which comes by itself.
-func startProcess(args, env []string) (*process, error) {
+func startProcess(args ...string) (*process, error) {
 	fail := func(err error) (*process, error) { return nil, fmt.Errorf("start %s: %w", ChildCommand, err) }
 	childIn, input, err := os.Pipe()
 	if err != nil {
@@ -55,7 +55,7 @@ func startProcess(args, env []string) (*process, error) {
 	p.cmd = &exec.Cmd{
 		Path: "/proc/self/exe", // the very program, even when an upgrade has replaced its file
 		Args: append([]string{"headend-agent", ChildCommand}, args...),
-		Env:  append([]string{"GOMAXPROCS=1", "GOGC=25", "MALLOC_ARENA_MAX=1"}, env...),
+		Env:  []string{"GOMAXPROCS=1", "GOGC=25", "MALLOC_ARENA_MAX=1"},
 		// The driver library may print what it likes: answers have a pipe of their own.
 		Stdin: childIn, Stdout: &p.said, Stderr: &p.said, ExtraFiles: []*os.File{childOut}, WaitDelay: time.Second,
 	}
@@ -71,7 +71,6 @@ func startProcess(args, env []string) (*process, error) {
 	}
 	go func() {
 		p.cmd.Wait()
-		answers.Close()
 		close(p.done)
 	}()
 	return p, nil
@@ -118,6 +117,7 @@ func (p *process) ask(ctx context.Context, limit time.Duration) (*nvmlchild.Repo
 func (p *process) end(step time.Duration) {
 	p.input.Close()
 	go func() {
+		defer p.answers.Close()
 		for _, s := range []os.Signal{syscall.SIGTERM, syscall.SIGKILL} {
 			select {
 			case <-p.done:
@@ -126,6 +126,7 @@ func (p *process) end(step time.Duration) {
 				p.cmd.Process.Signal(s)
 			}
 		}
+		<-p.done
 	}()
 }
 

@@ -1,6 +1,8 @@
 package gpu
 
 import (
+	"math"
+
 	"headend-agent/internal/metric"
 	"headend-agent/probe/gpu/nvmlchild"
 )
@@ -9,7 +11,7 @@ import (
 type reading struct {
 	key   string // as the child names it
 	desc  *metric.Desc
-	scale float64 // from the driver's unit
+	unit  float64 // the driver's, in the family's
 	label string  // value of the third label, where the family has one
 }
 
@@ -20,6 +22,14 @@ const (
 	nano    = 1e-9
 	mega    = 1e6
 )
+
+// scaled is v units. It is divided where it can be, so that decimal numbers stay what they are.
+func scaled(v, unit float64) float64 {
+	if unit < 1 {
+		return v / math.Round(1/unit)
+	}
+	return v * unit
+}
 
 var readings = []reading{
 	{"enc", flussonicEnc, 1, ""},
@@ -71,10 +81,10 @@ func addReadings(out *metric.Set, g *nvmlchild.GPU, gpu string) {
 			v, ok = g.Readings[e.key]
 		}
 		if ok {
-			out.Add(engineRatio, v*percent, gpu, g.PCI, e.engine)
+			out.Add(engineRatio, scaled(v, percent), gpu, g.PCI, e.engine)
 		}
 		if v, ok := g.Readings[e.key+"_max"]; ok {
-			out.Add(engineMax, v*percent, gpu, g.PCI, e.engine)
+			out.Add(engineMax, scaled(v, percent), gpu, g.PCI, e.engine)
 		}
 	}
 	for i := range readings {
@@ -83,9 +93,9 @@ func addReadings(out *metric.Set, g *nvmlchild.GPU, gpu string) {
 		switch {
 		case !ok:
 		case r.label == "":
-			out.Add(r.desc, v*r.scale, gpu, g.PCI)
+			out.Add(r.desc, scaled(v, r.unit), gpu, g.PCI)
 		default:
-			out.Add(r.desc, v*r.scale, gpu, g.PCI, r.label)
+			out.Add(r.desc, scaled(v, r.unit), gpu, g.PCI, r.label)
 		}
 	}
 }

@@ -32,6 +32,9 @@ func defaultLimits() limits {
 // Reasons for which a child ends.
 var reasons = []string{"hang", "crash", "protocol", "memory", "driver", "lost", "release"}
 
+// patience is how long a round waits for the child before to go.
+const patience = time.Second
+
 // settled is how many reports a child has made when its memory has found its size.
 const settled = 10
 
@@ -123,7 +126,7 @@ func (s *supervisor) give() { <-s.turn }
 // ask gets a report of a child, of a new one where there is none.
 func (s *supervisor) ask(ctx context.Context) (*nvmlchild.Report, error) {
 	if s.child == nil {
-		if err := s.launch(); err != nil {
+		if err := s.launch(ctx); err != nil {
 			return nil, err
 		}
 	}
@@ -150,24 +153,25 @@ func (s *supervisor) ask(ctx context.Context) (*nvmlchild.Report, error) {
 }
 
 // launch starts a child where it is time for one.
-func (s *supervisor) launch() error {
-	now := time.Now()
+func (s *supervisor) launch(ctx context.Context) error {
+	now, module := time.Now(), s.kernel()
 	if now.Before(s.released) {
 		s.state = "released"
 		return errReleased
+	}
+	if now.Before(s.notBefore) && module == s.module {
+		return s.cause
 	}
 	if s.before != nil {
 		select {
 		case <-s.before.done:
 			s.before = nil
-		default:
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(patience):
 			s.state = "stuck"
 			return fmt.Errorf("process %d, which talked to NVIDIA's driver, has not ended yet", s.before.cmd.Process.Pid)
 		}
-	}
-	module := s.kernel()
-	if now.Before(s.notBefore) && module == s.module {
-		return s.cause
 	}
 	p, err := s.start()
 	if err != nil {

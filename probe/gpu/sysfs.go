@@ -15,18 +15,18 @@ var kernelDescs = []*metric.Desc{
 }
 
 // addFile adds a sysfs file that is one number.
-func addFile(out *metric.Set, d *metric.Desc, c card, scale float64, file string, more ...string) bool {
+func addFile(out *metric.Set, d *metric.Desc, c card, unit float64, file string, more ...string) bool {
 	v, ok := readNumber(filepath.Join(c.dir, file))
 	if ok {
-		out.Add(d, v*scale, append([]string{c.label(), c.pci}, more...)...)
+		out.Add(d, scaled(v, unit), append([]string{c.label(), c.pci}, more...)...)
 	}
 	return ok
 }
 
 // addFirst adds the first of some files that is there.
-func addFirst(out *metric.Set, d *metric.Desc, c card, scale float64, files []string, more ...string) {
+func addFirst(out *metric.Set, d *metric.Desc, c card, unit float64, files []string, more ...string) {
 	for _, f := range files {
-		if addFile(out, d, c, scale, f, more...) {
+		if addFile(out, d, c, unit, f, more...) {
 			return
 		}
 	}
@@ -72,7 +72,7 @@ func addSensors(out *metric.Set, c card, main ...string) {
 		}
 		if _, twice := found[label]; !twice {
 			found[label] = v * milli
-			out.Add(temperature, v*milli, c.label(), c.pci, label)
+			out.Add(temperature, scaled(v, milli), c.label(), c.pci, label)
 		}
 	}
 	for _, label := range main {

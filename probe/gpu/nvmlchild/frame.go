@@ -15,8 +15,8 @@ const frameLimit = 1 << 20
 
 var errFrame = errors.New("malformed answer")
 
-// appendFrame appends r as the child sends it.
-func appendFrame(b []byte, r *Report) []byte {
+// AppendFrame appends r as the child sends it.
+func AppendFrame(b []byte, r *Report) []byte {
 	at := len(b)
 	b = append(b, 0, 0, 0, 0)
 	b = binary.AppendVarint(b, int64(r.Code))

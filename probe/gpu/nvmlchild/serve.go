@@ -53,7 +53,7 @@ func serve(library string, in io.Reader, answers io.Writer) int {
 	}
 	var frame []byte
 	send := func(r *Report) bool {
-		frame = appendFrame(frame[:0], r)
+		frame = AppendFrame(frame[:0], r)
 		_, err := answers.Write(frame)
 		return err == nil // else nobody reads it any more
 	}

@@ -1,7 +1,9 @@
 // A driver library that says what a script says. Tests compile it, load it by dlopen as the real one, and change the script while
-// it is in use. FAKE_NVML names the script: lines KEY=NUMBER or KEY=WORD, where KEY is CALL, CALL.FIELD or DEVICE.KEY for one
-// device alone. CALL.code is the return code, CALL.do one of hang, crash, leak. A call whose value the script lacks is
-// NOT_SUPPORTED. With -DOLD_DRIVER the functions of later releases are missing.
+// it is in use. The script is the file LIBRARY.script: lines KEY=NUMBER or KEY=WORD, where KEY is CALL, CALL.FIELD or DEVICE.KEY for
+// one device alone. CALL.code is the return code, CALL.do one of hang, crash, leak. A call whose value the script lacks is
+// NOT_SUPPORTED. With -DOLD_DRIVER the functions of later releases are missing. An orderly end is noted in LIBRARY.log.
+#define _GNU_SOURCE
+#include <dlfcn.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -19,12 +21,22 @@ static struct device devices[DEVICES];
 static struct { char key[64], value[96]; } script[KEYS];
 static int keys;
 
+// beside returns the name of a file beside the library.
+static const char *beside(const char *suffix) {
+  static char path[4096];
+  Dl_info self;
+  if (!dladdr((void *)beside, &self)) return NULL;
+  snprintf(path, sizeof path, "%s%s", self.dli_fname, suffix);
+  return path;
+}
+
 // reread takes in the script where it is another file than before.
 static void reread(void) {
   static struct stat before;
+  static char path[4096];
   struct stat st;
-  const char *path = getenv("FAKE_NVML");
-  if (!path || stat(path, &st)) return;
+  if (!*path) snprintf(path, sizeof path, "%s", beside(".script"));
+  if (stat(path, &st)) return;
   if (st.st_ino == before.st_ino && st.st_size == before.st_size && st.st_mtim.tv_nsec == before.st_mtim.tv_nsec) return;
   FILE *f = fopen(path, "r");
   if (!f) return;
@@ -93,8 +105,7 @@ static int value32(device_t d, const char *call, u32 *out) {
 
 int nvmlInit_v2(void) { return enter(NULL, "Init"); }
 int nvmlShutdown(void) {
-  const char *path = getenv("FAKE_NVML_SHUTDOWN");
-  FILE *f = path ? fopen(path, "a") : NULL;
+  FILE *f = fopen(beside(".log"), "a");
   if (f) fputs("shutdown\n", f), fclose(f);
   return OK;
 }

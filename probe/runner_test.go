@@ -220,6 +220,47 @@ func TestReloadEndsSeriesOfProbesThatWentButStopDoesNot(t *testing.T) {
 	})
 }
 
+// holder is a probe that holds something open.
+type holder struct {
+	probeFunc
+	holds  *string
+	closed *int
+}
+
+func (h *holder) Close() error { *h.closed++; return nil }
+
+func (h *holder) Inherit(before Probe) { h.holds = before.(*holder).holds }
+
+// closer is one that only wants to be closed.
+type closer struct {
+	probeFunc
+	closed *int
+}
+
+func (c closer) Close() error { *c.closed++; return nil }
+
+func TestReloadHandsOnWhatProbesHoldOpen(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench(t)
+		closed, thing := 0, "open"
+		heir := func(holds *string) Instance {
+			return Instance{Kind: "heir", Probe: &holder{steady, holds, &closed}, Interval: 10 * time.Second}
+		}
+		plain := Instance{Kind: "plain", Probe: closer{steady, &closed}, Interval: 10 * time.Second}
+		b.run(heir(&thing), plain)
+		next := heir(nil)
+		b.run(next, plain)
+		if got := next.Probe.(*holder).holds; got != &thing || closed != 1 { // the plain one's predecessor
+			t.Errorf("inherited %v, closed %d, want 1", got, closed)
+		}
+		stop := b.run()
+		if closed != 3 {
+			t.Errorf("closed %d, want all 3", closed)
+		}
+		stop()
+	})
+}
+
 func TestSmallStepBackIsWaitedOut(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBench(t)

@@ -12,6 +12,7 @@ import (
 	"headend-agent/internal/metric"
 	"headend-agent/probe"
 	"headend-agent/probe/dvb"
+	"headend-agent/probe/gpu"
 	"headend-agent/probe/host"
 	"headend-agent/probe/scrape"
 	"headend-agent/probe/stream"
@@ -19,7 +20,7 @@ import (
 
 // kinds lists every probe there is.
 func kinds() []probe.Kind {
-	return slices.Concat(host.Kinds(), dvb.Kinds(), stream.Kinds(), scrape.Kinds())
+	return slices.Concat(host.Kinds(), gpu.Kinds(), dvb.Kinds(), stream.Kinds(), scrape.Kinds())
 }
 
 func kindNames() []string {

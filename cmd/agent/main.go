@@ -7,6 +7,8 @@ import (
 	"os"
 	"slices"
 	"strings"
+
+	"headend-agent/probe/gpu"
 )
 
 // command is one word of the command line.
@@ -38,6 +40,9 @@ func dispatch(args []string, stdout, stderr io.Writer) int {
 		return 0
 	} else if len(args) > 0 && slices.Contains([]string{"-version", "--version"}, args[0]) {
 		name = "version"
+	}
+	if name == gpu.ChildCommand {
+		return gpuChild(args, stdout, stderr)
 	}
 	for _, c := range commands() {
 		if c.name == name {

@@ -43,7 +43,7 @@ func (o *options) parse(name string, args []string, stderr io.Writer) (rest []st
 	f.StringVar(&o.writeURL, "remote-write.url", "", "a receiver to push to, besides those of the configuration")
 	f.StringVar(&o.listen, "web.listen-address", "", "host:port of the agent's own pages (default 127.0.0.1:9105)")
 	f.StringVar(&o.webConfig, "web.config.file", "", "TLS and basic authentication of the pages, in exporter-toolkit's format")
-	f.BoolVar(&o.lifecycle, "web.enable-lifecycle", false, "serve POST /-/reload")
+	f.BoolVar(&o.lifecycle, "web.enable-lifecycle", false, "serve POST /-/reload and /-/gpu/release")
 	f.TextVar(&o.logLevel, "log.level", slog.LevelInfo, "debug, info, warn or error")
 	f.StringVar(&o.logFormat, "log.format", "text", "text or json")
 	f.StringVar(&o.env.Proc, "path.procfs", "/proc", "mount point of procfs")

@@ -67,6 +67,8 @@ type agent struct {
 	mu      sync.Mutex
 	cfg     *config.Config
 	senders []*sender
+
+	instances []probe.Instance
 }
 
 // sender is a push.Sender at work.
@@ -90,7 +92,7 @@ func newAgent(o *options, cfg *config.Config, log *slog.Logger) (*agent, error) 
 	clock := probe.NewClock(buildDate(), o.env.Proc, a.buffer.Restamp)
 	a.runner = probe.NewRunner(a.table, clock, a.buffer.Append, o.env.Hostname, log)
 	a.web, err = web.Listen(cfg.Web.ListenAddress, cfg.Web.ConfigFile, web.Parts{
-		Version: version, Latest: a.runner.Latest, Reload: a.reload, Lifecycle: o.lifecycle,
+		Version: version, Latest: a.runner.Latest, Reload: a.reload, ReleaseGPUs: a.releaseGPUs, Lifecycle: o.lifecycle,
 	}, log)
 	if err != nil {
 		return nil, err
@@ -182,6 +184,9 @@ func (a *agent) apply(ctx context.Context, cfg *config.Config) {
 	} else if on, interval := selfSection(cfg); on {
 		list = append(list, probe.Instance{Kind: selfKind, Probe: own, Interval: interval})
 	}
+	a.mu.Lock()
+	a.instances = list
+	a.mu.Unlock()
 	a.runner.Apply(ctx, list)
 }
 

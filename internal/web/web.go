@@ -21,10 +21,11 @@ import (
 
 // Parts are what the pages show and do.
 type Parts struct {
-	Version   string
-	Latest    func(func(metric.Round)) // yields what each probe found last
-	Reload    func() error
-	Lifecycle bool // serve POST /-/reload
+	Version     string
+	Latest      func(func(metric.Round)) // yields what each probe found last
+	Reload      func() error
+	ReleaseGPUs func(context.Context, time.Duration) error // lets go of GPUs for a while; returns when they are free
+	Lifecycle   bool                                       // serve POST /-/reload and /-/gpu/release
 }
 
 // Server serves on one address.
@@ -79,6 +80,7 @@ func (p Parts) mux() http.Handler {
 	mux.HandleFunc("GET /-/healthy", say("headend-agent is healthy.\n"))
 	mux.HandleFunc("GET /-/ready", say("headend-agent is ready.\n"))
 	mux.HandleFunc("POST /-/reload", p.reload)
+	mux.HandleFunc("POST /-/gpu/release", p.releaseGPUs)
 	return mux
 }
 

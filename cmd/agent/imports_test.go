@@ -13,6 +13,7 @@ var allowed = map[string][]string{
 	"internal/receiver": {},
 	"internal/web":      {"internal/metric"},
 	"internal/config":   {"buffer", "push"},
+	"packaging/sbom":    {},
 	"buffer":            {"internal/metric"},
 	"push":              {"internal/metric"},
 	"probe":             {"internal/metric"},

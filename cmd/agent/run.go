@@ -63,6 +63,7 @@ type agent struct {
 
 	reloadOK atomic.Bool
 	reloads  chan chan error
+	systemd  *notifier
 
 	mu      sync.Mutex
 	cfg     *config.Config
@@ -74,13 +75,14 @@ type agent struct {
 // sender is a push.Sender at work.
 type sender struct {
 	*push.Sender
-	stop context.CancelFunc
-	done chan struct{}
+	pulse *pulse
+	stop  context.CancelFunc
+	done  chan struct{}
 }
 
 // newAgent builds the parts. Its errors are about the configuration.
 func newAgent(o *options, cfg *config.Config, log *slog.Logger) (*agent, error) {
-	a := &agent{opts: o, log: log, cfg: cfg, table: metric.NewTable(), reloads: make(chan chan error)}
+	a := &agent{opts: o, log: log, cfg: cfg, table: metric.NewTable(), reloads: make(chan chan error), systemd: newNotifier(log)}
 	if err := a.check(cfg); err != nil {
 		return nil, err
 	}
@@ -126,6 +128,7 @@ func (a *agent) run(ctx context.Context) {
 	hup := make(chan os.Signal, 1)
 	signal.Notify(hup, syscall.SIGHUP)
 	defer signal.Stop(hup)
+	a.systemd.ready(a.status())
 	for ctx.Err() == nil {
 		select {
 		case <-ctx.Done():
@@ -133,10 +136,13 @@ func (a *agent) run(ctx context.Context) {
 			a.reloadNow(probes)
 		case answer := <-a.reloads:
 			answer <- a.reloadNow(probes)
+		case <-a.systemd.due():
+			a.systemd.feed(a.stuck())
 		}
 	}
 
 	start := time.Now()
+	a.systemd.stopping()
 	stopProbes()
 	a.runner.Stop()
 	a.stopSenders()
@@ -155,13 +161,16 @@ func (a *agent) apply(ctx context.Context, cfg *config.Config) {
 	var senders []*sender
 	for _, rw := range cfg.RemoteWrite {
 		name := rw.Destination()
-		reader := a.buffer.Reader(name, buffer.Options{MaxAge: time.Duration(rw.MaxAge), LateAfter: time.Duration(rw.FlushInterval) + patience, LiveFirst: rw.Order == push.OrderLiveFirst})
-		p, err := push.New(rw, reader, external, version, a.log)
+		reader := a.buffer.Reader(name, buffer.Options{
+			MaxAge: time.Duration(rw.MaxAge), LateAfter: time.Duration(rw.FlushInterval) + patience, LiveFirst: rw.Order == push.OrderLiveFirst,
+		})
+		pulse := newPulse(name, reader, time.Duration(rw.FlushInterval))
+		p, err := push.New(rw, pulse, external, version, a.log)
 		if err != nil { // a file that was there for check is gone
 			a.log.Error("destination is off until a reload; its samples are kept", "destination", name, "error", err)
 			continue
 		}
-		s := &sender{Sender: p, done: make(chan struct{})}
+		s := &sender{Sender: p, pulse: pulse, done: make(chan struct{})}
 		var run context.Context
 		run, s.stop = context.WithCancel(context.Background())
 		go func() { defer close(s.done); s.Run(run) }()
@@ -255,6 +264,8 @@ func (a *agent) reload() error {
 
 // reloadNow reads the configuration again; where it is wrong, the old one stays in force.
 func (a *agent) reloadNow(ctx context.Context) error {
+	a.systemd.reloading()
+	defer func() { a.systemd.ready(a.status()) }()
 	cfg, err := a.opts.config()
 	if err == nil {
 		err = a.check(cfg)

@@ -32,6 +32,9 @@ func kindNames() []string {
 // targeted is a probe that reads one of several possible targets.
 type targeted interface{ Target() string } // an address without secrets
 
+// named is a probe whose series bear the name of its target.
+type named interface{ Name() string }
+
 // instances makes the probes that the configuration asks for, and those it does not mention that are found on this machine.
 func instances(c *config.Config, env probe.Env, log *slog.Logger) ([]probe.Instance, error) {
 	sections := map[string][]*config.Section{}
@@ -61,6 +64,13 @@ func instances(c *config.Config, env probe.Env, log *slog.Logger) ([]probe.Insta
 		}
 		if t, ok := p.(targeted); ok {
 			i.Target = t.Target()
+		}
+		if n, ok := p.(named); ok {
+			name := k.Name + " " + n.Name()
+			if first, twice := seen[name]; twice {
+				return fmt.Errorf("%s: its series would be those of %s; give each a name, like name: left", s.Where(), first)
+			}
+			seen[name] = s.Where()
 		}
 		if first, twice := seen[string(i.Source())]; twice {
 			return fmt.Errorf("%s: the same target as in %s; remove one", s.Where(), first)

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"slices"
@@ -68,17 +69,15 @@ func once(i probe.Instance, table *metric.Table, text *metric.Text) error {
 	set := metric.NewSet(table, probe.SeriesLimit)
 	done := make(chan error, 1)
 	go func() { done <- i.Probe.Collect(ctx, set) }()
+	var err error
 	select {
-	case err := <-done:
-		if err != nil {
+	case err = <-done:
+		if err != nil && !errors.As(err, new(*probe.Partial)) {
 			return err
 		}
 	case <-ctx.Done():
 		return fmt.Errorf("no answer within %s", probeTimeout)
 	}
-	if set.Len() == 0 {
-		return nil
-	}
 	set.End(metric.Round{Source: i.Source(), TimeMs: time.Now().UnixMilli()}, text.Add)
-	return nil
+	return err
 }

@@ -36,6 +36,9 @@ type Config struct {
 	HTTPClientConfig     config.HTTPClientConfig `yaml:",inline"`
 }
 
+// SetDirectory makes the paths of secrets relative to dir.
+func (c *Config) SetDirectory(dir string) { c.HTTPClientConfig.SetDirectory(dir) }
+
 const defaultBodyLimit = 64 * units.MiB
 
 func defaultConfig() Config {

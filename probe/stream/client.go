@@ -21,6 +21,9 @@ type Config struct {
 	HTTPClientConfig config.HTTPClientConfig `yaml:",inline"`
 }
 
+// SetDirectory makes the paths of secrets relative to dir.
+func (c *Config) SetDirectory(dir string) { c.HTTPClientConfig.SetDirectory(dir) }
+
 // client asks one media server. Answers are read one at a time.
 type client struct {
 	http *http.Client

@@ -21,6 +21,7 @@ func commands() []command {
 		{"demo", "", "the same, pushing to a receiver of its own on loopback: nothing to install", demoCommand},
 		{"probe", "[NAME...]", "run probes once and print what they find", probeCommand},
 		{"check-config", "", "read the configuration, name what is wrong with it", checkCommand},
+		{"doctor", "", "try everything that the agent needs, say what is wrong and what helps", doctorCommand},
 		{"version", "", "print the version", versionCommand},
 	}
 }

@@ -47,7 +47,7 @@ func probeCommand(args []string, stdout, stderr io.Writer) int {
 			continue
 		}
 		ran[i.Kind] = true
-		if err := once(i, table, &text); err != nil {
+		if err := once(i, table, text.Add); err != nil {
 			fmt.Fprintf(stderr, "%s: %v\n", i.Source(), err)
 			code = 1
 		}
@@ -62,8 +62,8 @@ func probeCommand(args []string, stdout, stderr io.Writer) int {
 	return code
 }
 
-// once runs a probe and adds what it finds to text.
-func once(i probe.Instance, table *metric.Table, text *metric.Text) error {
+// once runs a probe and yields what it finds.
+func once(i probe.Instance, table *metric.Table, yield func(metric.Round)) error {
 	ctx, cancel := context.WithTimeout(context.Background(), probeTimeout)
 	defer cancel()
 	set := metric.NewSet(table, probe.SeriesLimit)
@@ -78,6 +78,6 @@ func once(i probe.Instance, table *metric.Table, text *metric.Text) error {
 	case <-ctx.Done():
 		return fmt.Errorf("no answer within %s", probeTimeout)
 	}
-	set.End(metric.Round{Source: i.Source(), TimeMs: time.Now().UnixMilli()}, text.Add)
+	set.End(metric.Round{Source: i.Source(), TimeMs: time.Now().UnixMilli()}, yield)
 	return err
 }

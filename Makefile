@@ -49,8 +49,9 @@ fuzz:
 bench:
 	go test -run '^$$' -bench . -benchmem ./...
 
-# METRICS.md from the descriptors, golden texts from what the probes say now: look at the diff.
+# METRICS.md from the descriptors, docs/configuration.md from the structs, the dashboards: look at the diff.
 docs:
+	go run ./packaging/grafana
 	go test ./cmd/agent -run TestMetricsPage -update
 
 check: lint test e2e

@@ -23,6 +23,7 @@ var allowed = map[string][]string{
 	"probe/gpu":           {"internal/metric", "probe", "probe/gpu/nvmlchild"},
 	"probe/gpu/nvmlchild": {},
 	"packaging/sbom":      {},
+	"packaging/grafana":   {},
 }
 
 func TestImportsAreThePicture(t *testing.T) {

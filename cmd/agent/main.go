@@ -24,6 +24,7 @@ func commands() []command {
 		{"probe", "[NAME...]", "run probes once and print what they find", probeCommand},
 		{"check-config", "", "read the configuration, name what is wrong with it", checkCommand},
 		{"buffer", "inspect|export DIR", "look into a buffer on disk, or write its samples as OpenMetrics text", bufferCommand},
+		{"doctor", "", "try everything that the agent needs, say what is wrong and what helps", doctorCommand},
 		{"version", "", "print the version", versionCommand},
 	}
 }

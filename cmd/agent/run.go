@@ -61,6 +61,7 @@ type agent struct {
 	runner *probe.Runner
 	web    *web.Server
 
+	started  time.Time
 	reloadOK atomic.Bool
 	reloads  chan chan error
 	systemd  *notifier
@@ -82,7 +83,9 @@ type sender struct {
 
 // newAgent builds the parts. Its errors are about the configuration.
 func newAgent(o *options, cfg *config.Config, log *slog.Logger) (*agent, error) {
-	a := &agent{opts: o, log: log, cfg: cfg, table: metric.NewTable(), reloads: make(chan chan error), systemd: newNotifier(log)}
+	a := &agent{
+		opts: o, log: log, cfg: cfg, table: metric.NewTable(), reloads: make(chan chan error), started: time.Now(), systemd: newNotifier(log),
+	}
 	if err := a.check(cfg); err != nil {
 		return nil, err
 	}
@@ -94,7 +97,7 @@ func newAgent(o *options, cfg *config.Config, log *slog.Logger) (*agent, error) 
 	clock := probe.NewClock(buildDate(), o.env.Proc, a.buffer.Restamp)
 	a.runner = probe.NewRunner(a.table, clock, a.buffer.Append, o.env.Hostname, log)
 	a.web, err = web.Listen(cfg.Web.ListenAddress, cfg.Web.ConfigFile, web.Parts{
-		Version: version, Latest: a.runner.Latest, Reload: a.reload, ReleaseGPUs: a.releaseGPUs, Lifecycle: o.lifecycle,
+		Version: version, Latest: a.runner.Latest, Facts: a.facts, Reload: a.reload, ReleaseGPUs: a.releaseGPUs, Lifecycle: o.lifecycle,
 	}, log)
 	if err != nil {
 		return nil, err

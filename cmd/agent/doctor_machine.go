@@ -24,7 +24,7 @@ func examineMachine(o *options, cfg *config.Config) []finding {
 		all = append(all, fail("kernel", "mount proc and sysfs, or name them with --path.procfs and --path.sysfs", "%v", err))
 	}
 	all = append(all, bufferDisk(cfg.Buffer.Path, uint64(cfg.Buffer.Size))...)
-	return append(all, daemon(cfg.Web.ListenAddress))
+	return append(all, runs(cfg.Web.ListenAddress))
 }
 
 // genericNames are host names that more than one server of a fleet will have.
@@ -108,8 +108,8 @@ func occupied(path string) (bytes uint64) {
 	return bytes
 }
 
-// daemon checks whether the agent itself runs.
-func daemon(address string) finding {
+// runs checks whether the agent itself runs.
+func runs(address string) finding {
 	const name = "daemon"
 	client := http.Client{Timeout: 3 * time.Second}
 	host, port, err := net.SplitHostPort(address)

@@ -49,6 +49,7 @@ type Buffer struct {
 	appends  uint64        // samples appended, ever
 	disk     diskState
 	tail     *tail
+	tailDir  string // "" where there is no place for one
 }
 
 type hotRound struct {

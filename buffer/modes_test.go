@@ -3,6 +3,8 @@ package buffer
 import (
 	"bytes"
 	"log/slog"
+	"runtime"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -279,5 +281,68 @@ func TestCrashLoopKeepsTheBacklog(t *testing.T) {
 		t.Errorf("%d slots are in use", n)
 	}
 	r.wantRounds(r.drain(r.b.Reader("a", Options{}), 1000), 1, 300)
+	r.b.Close()
+}
+
+func TestTailFailsAndComesBack(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		fsys := newMemFS()
+		var broken atomic.Bool
+		fsys.fault = func(op, name string, _ int) error {
+			if broken.Load() && op == "write" && strings.HasPrefix(name, "/run") {
+				return syscall.ENOSPC
+			}
+			return nil
+		}
+		r := newRig(t, fsys, smallConfig("/disk"), "/run")
+		r.b.Reader("a", Options{})
+		r.append(10)
+		broken.Store(true)
+		r.append(10)
+		if s := r.b.Stats(); s.Tail || s.Errors["ENOSPC"] == 0 {
+			t.Errorf("%+v", s)
+		}
+		broken.Store(false)
+		time.Sleep(6 * time.Minute)
+		r.append(10)
+		r.b.kill()
+		r.open()
+		r.wantRounds(r.drain(r.b.Reader("a", Options{}), 100), 1, 30)
+		r.b.Close()
+	})
+}
+
+// A million series come, are delivered and go: afterwards the buffer is as small as before.
+func TestMillionSeries(t *testing.T) {
+	r := newRig(t, newMemFS(), smallConfig("/disk"), "/run")
+	d := r.b.Reader("a", Options{})
+	heap := func() int {
+		runtime.GC()
+		runtime.GC() // the table's references are weak
+		var m runtime.MemStats
+		runtime.ReadMemStats(&m)
+		return int(m.HeapAlloc)
+	}
+	churn := func(from, to int) {
+		for i := from; i < to; i++ {
+			m := metric.Round{Source: "churn", TimeMs: int64(i + 1)}
+			for k := range 2000 {
+				m.Series = append(m.Series, r.table.Intern(metric.LabelsOf("gone", "n", strconv.Itoa(i*2000+k)), nil))
+				m.Values = append(m.Values, 1)
+			}
+			r.b.Append(m)
+			if i%50 == 0 {
+				r.commit()
+			}
+			batch := r.tryNext(d, 40_000)
+			d.Ack(batch, metric.Outcome{Delivered: batch.Count})
+		}
+	}
+	churn(0, 20)
+	before := heap()
+	churn(20, 500)
+	if grown := heap() - before; grown > 4<<20 {
+		t.Errorf("after a million series the heap is %d bytes larger", grown)
+	}
 	r.b.Close()
 }

@@ -157,6 +157,9 @@ func (b *Buffer) release() {
 // bound keeps the memory bound: first goes what is on disk too, then the oldest of what is in memory only.
 func (b *Buffer) bound() {
 	limit := int(b.cfg.Memory)
+	if b.disk.mode != ModeMemory && b.pressed() {
+		b.wakeUp() // to write, rather than to lose
+	}
 	if b.memory <= limit {
 		return
 	}
@@ -168,11 +171,25 @@ func (b *Buffer) bound() {
 	if b.memory > limit {
 		b.seal()
 	}
-	if 2*b.memory > limit {
-		b.wakeUp() // to write, rather than to lose
-	}
 	for b.memory > limit && b.dropOldest() {
 	}
+}
+
+// pressed tells whether half of the memory is full of what is not on disk.
+func (b *Buffer) pressed() bool {
+	half := int(b.cfg.Memory) / 2
+	if b.memory <= half {
+		return false
+	}
+	n := b.memory
+	for _, s := range b.segments {
+		for i := range s.blocks {
+			if s.blocks[i].saved {
+				n -= len(s.blocks[i].payload)
+			}
+		}
+	}
+	return n > half
 }
 
 // evict drops from memory what is on disk, whole chains of it. The open segment keeps its newest: should its slot fail, it moves.

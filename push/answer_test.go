@@ -344,7 +344,7 @@ func TestEndlessAndStrangeBodies(t *testing.T) {
 			})
 			s := newSetup(t, config(url))
 			s.source.fill(series(10), 2, time.Now(), time.Second)
-			// Within the patience of run, which is less than remote_timeout.
+			// What is waited for comes much sooner than remote_timeout would end it.
 			s.run(t, func() bool { return s.sender.Status().LastStatus == c.status && (c.status != 200 || s.drained()) })
 			if text := s.log.String(); c.text != "" && !strings.Contains(text, c.text) || len(text) > 2000 {
 				t.Errorf("log of %d bytes: %.1500s", len(text), text)

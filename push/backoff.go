@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// backoff is the one delay of a destination between attempts, shared by its lanes. It doubles, and jitter stays within 10 %,
+// backoff is the one delay of a destination between attempts, shared by its lanes. It doubles, and jitter takes up to 10 % off,
 // so that each gap is at least 0.8 of the one before.
 type backoff struct {
 	mu     sync.Mutex
@@ -39,7 +39,7 @@ func (b *backoff) fail(started time.Time, longest, asked time.Duration) {
 	}
 	b.failed = now
 	b.last = min(max(2*b.last, least), longest)
-	delay := time.Duration(float64(b.last) * (0.9 + 0.2*rand.Float64()))
+	delay := time.Duration(float64(b.last) * (0.9 + 0.1*rand.Float64()))
 	if asked = min(asked, retryAfterMax); asked > delay { // never earlier than asked, and a fleet not all at once
 		delay = time.Duration(float64(asked) * (1 + 0.1*rand.Float64()))
 	}

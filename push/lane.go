@@ -208,7 +208,7 @@ func (l *lane) exchange(r *request, unsure *bool) verdict {
 				return verdict{kind: smaller, why: v.why}
 			}
 		default:
-			s.recovered(l.backlog)
+			s.recovered()
 			if v.kind == accepted && l.backlog {
 				s.pace.sent(a.started, len(r.packed), r.span)
 			}

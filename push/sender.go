@@ -4,21 +4,23 @@ package push
 import (
 	"context"
 	"log/slog"
+	"slices"
 	"sync"
 	"time"
 
 	"headend-agent/internal/metric"
 )
 
-// Source is where a sender's samples come from: a destination's cursor in the buffer.
+// Source is where a sender's samples come from: a destination's cursor in the buffer. Each lane has a goroutine of its own.
 type Source interface {
-	// Next waits for samples and returns the oldest; it removes nothing.
+	// Next waits for samples and returns the oldest of a lane; it removes nothing. The sender may reorder Batch.Series.
 	Next(context.Context, metric.Limit) (*metric.Batch, error)
-	// Ack tells what became of the batch that Next returned last.
+	// Ack tells what became of the batch that Next returned last to the lane.
 	Ack(*metric.Batch, metric.Outcome)
-	// Fail tells that an attempt failed and will be made again; answerLost that the receiver may have the batch nevertheless.
+	// Fail tells that an attempt failed and will be made again; answerLost that the receiver may have some of the batch
+	// nevertheless.
 	Fail(b *metric.Batch, answerLost bool)
-	// Note and SetNote keep a short text over restarts.
+	// Note and SetNote keep a text of at most 64 bytes over restarts.
 	Note() string
 	SetNote(string)
 	// Pending returns how many samples wait, and since when the oldest does.
@@ -40,7 +42,8 @@ type Sender struct {
 
 const (
 	firstFlush = 100 * time.Millisecond
-	lastDrain  = 5 * time.Second // bounds the sending that goes on after a stop
+	lastDrain  = 5 * time.Second        // bounds the sending that goes on after a stop
+	lookTime   = 200 * time.Millisecond // of waiting for something to drain
 )
 
 // New makes the sender of a destination. external labels are added where a series has none of that name; version names
@@ -77,12 +80,21 @@ func (s *Sender) Run(ctx context.Context) {
 		lanes.Go(func() { l.run(ctx, hard) })
 	}
 	lanes.Wait()
+	for _, l := range slices.Backward(s.lanes) { // the live one first
+		s.drain(ctx, hard, l)
+	}
+}
+
+// drain sends what a lane has left.
+func (s *Sender) drain(ctx, hard context.Context, l *lane) {
 	for !s.report.inTrouble() && hard.Err() == nil {
 		if n, _ := s.source.Pending(); n == 0 {
 			return
 		}
-		batch, err := s.source.Next(hard, metric.Limit{Samples: maxSamples})
-		if err != nil || !s.lanes[0].deliver(ctx, hard, batch) {
+		look, cancel := context.WithTimeout(hard, lookTime)
+		batch, err := s.source.Next(look, metric.Limit{Samples: maxSamples, Lane: l.kind})
+		cancel()
+		if err != nil || !l.deliver(ctx, hard, batch) {
 			return
 		}
 	}
@@ -128,10 +140,10 @@ func (s *Sender) fellBack(p *protocol, why string) {
 }
 
 // recovered notes an answer about the data: the line and the receiver work. A drain after a long outage begins late.
-func (s *Sender) recovered(backlog bool) {
+func (s *Sender) recovered() {
 	s.backoff.reset()
 	outage, first := s.report.recovered()
-	if first && backlog {
+	if first {
 		_, outage = s.source.Pending()
 	}
 	if outage >= longOutage {

@@ -284,7 +284,7 @@ func (s *setup) run(t testing.TB, cond func() bool) {
 	ctx, cancel := context.WithCancel(context.Background())
 	var wg sync.WaitGroup
 	wg.Go(func() { s.sender.Run(ctx) })
-	for end := time.Now().Add(20 * time.Second); !cond(); time.Sleep(2 * time.Millisecond) {
+	for end := time.Now().Add(time.Minute); !cond(); time.Sleep(2 * time.Millisecond) {
 		if time.Now().After(end) {
 			t.Errorf("nothing more happens; outcome %+v", s.source.outcome())
 			break

@@ -159,6 +159,7 @@ func (l *lane) isolateSample(bad []metric.Samples) (ok bool) {
 			bad, delivered = b, true
 		}
 	}
+	asked := l.budget > 0
 	k, ok := l.try(bad)
 	if !ok {
 		return false
@@ -169,8 +170,7 @@ func (l *lane) isolateSample(bad []metric.Samples) (ok bool) {
 		delivered = true
 	}
 	if len(after) > 0 {
-		end := series[0]
-		rest := tail(end, count(after))
+		rest := tail(series[0], count(after))
 		switch k, ok = l.try(rest); {
 		case !ok:
 			return false
@@ -180,7 +180,7 @@ func (l *lane) isolateSample(bad []metric.Samples) (ok bool) {
 			delivered = true
 		}
 	}
-	if !delivered {
+	if asked && !delivered {
 		l.s.suspects.refused(series, time.Now())
 	}
 	return true

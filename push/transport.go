@@ -1,7 +1,6 @@
 package push
 
 import (
-	"errors"
 	"fmt"
 	"net"
 	"net/http"
@@ -34,13 +33,10 @@ func newHTTPClient(cfg Config) (*http.Client, error) {
 	}
 	c.CheckRedirect = func(next *http.Request, via []*http.Request) error {
 		first := via[0]
-		switch {
-		case !hc.FollowRedirects || next.Method != http.MethodPost: // after 301 to 303 a client asks with GET: nothing is sent
+		if !hc.FollowRedirects || len(via) > maxRedirects ||
+			next.Method != http.MethodPost || // after 301 to 303 a client asks with GET, which sends nothing
+			first.URL.Scheme == "https" && next.URL.Scheme != "https" {
 			return http.ErrUseLastResponse
-		case first.URL.Scheme == "https" && next.URL.Scheme != "https":
-			return errors.New("redirected from https to http; not followed")
-		case len(via) > maxRedirects:
-			return errors.New("redirected too often")
 		}
 		if next.URL.Host != first.URL.Host {
 			for name := range cfg.Headers { // they may be secrets

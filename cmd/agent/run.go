@@ -68,6 +68,7 @@ type agent struct {
 	mu      sync.Mutex
 	cfg     *config.Config
 	senders []*sender
+	explain map[metric.SourceID]reasons // probes that can say why something is absent
 }
 
 // sender is a push.Sender at work.
@@ -180,6 +181,15 @@ func (a *agent) apply(ctx context.Context, cfg *config.Config) {
 	} else if on, interval := selfSection(cfg); on {
 		list = append(list, probe.Instance{Kind: selfKind, Probe: own, Interval: interval})
 	}
+	explain := map[metric.SourceID]reasons{}
+	for _, i := range list {
+		if p, ok := i.Probe.(reasons); ok {
+			explain[i.Source()] = p
+		}
+	}
+	a.mu.Lock()
+	a.explain = explain
+	a.mu.Unlock()
 	a.runner.Apply(ctx, list)
 }
 

@@ -14,8 +14,7 @@ import (
 // awaited are names that dashboards and rules use and whose probes are not in the table yet. A name goes from here when its
 // descriptor comes.
 var awaited = map[string]string{
-	"headend_agent_buffer_disk_limit_bytes":           "ring on disk",
-	"headend_agent_buffer_disk_used_bytes":            "ring on disk",
+	"headend_agent_buffer_slots":                      "ring on disk",
 	"headend_agent_buffer_mode":                       "ring on disk",
 	"headend_agent_remote_write_clock_offset_seconds": "full sender",
 	"headend_agent_remote_write_failing":              "full sender",

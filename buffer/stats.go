@@ -98,8 +98,7 @@ var (
 	diskErrors    = &metric.Desc{Name: "headend_agent_buffer_errors_total", Help: "Errors of the buffer's disk and tail.", Type: metric.Counter, Labels: []string{"errno"}}
 	diskCommits   = &metric.Desc{Name: "headend_agent_buffer_commits_total", Help: "Writes to the ring on disk, each synced.", Type: metric.Counter}
 	diskWritten   = &metric.Desc{Name: "headend_agent_buffer_written_bytes_total", Help: "Bytes written to the ring on disk.", Type: metric.Counter, Unit: metric.Bytes}
-	diskUsed      = &metric.Desc{Name: "headend_agent_buffer_disk_used_bytes", Help: "Slots of the ring on disk that hold samples, of 1 MiB each.", Type: metric.Gauge, Unit: metric.Bytes}
-	diskLimit     = &metric.Desc{Name: "headend_agent_buffer_disk_limit_bytes", Help: "Size of the ring on disk as configured: where it is full, the oldest goes.", Type: metric.Gauge, Unit: metric.Bytes}
+	diskSlots     = &metric.Desc{Name: "headend_agent_buffer_slots", Help: "Slots of the ring on disk that hold samples, of 1 MiB each.", Type: metric.Gauge}
 	damagedFrames = &metric.Desc{Name: "headend_agent_buffer_damaged_total", Help: "Pieces of the buffer that could not be read.", Type: metric.Counter}
 	tailBytes     = &metric.Desc{Name: "headend_agent_buffer_tail_bytes", Help: "Size of the copy on tmpfs that survives a kill; absent where there is none.", Type: metric.Gauge, Unit: metric.Bytes}
 	tailLost      = &metric.Desc{Name: "headend_agent_buffer_tail_cut_samples_total", Help: "Samples for which the copy on tmpfs had no room.", Type: metric.Counter}
@@ -112,7 +111,7 @@ var (
 // Descs lists what Collect emits.
 func Descs() []*metric.Desc {
 	return []*metric.Desc{appended, memoryBytes, memoryLimit, delivered, refused, uncertain, dropped, pending, oldestAge,
-		bufferMode, diskErrors, diskCommits, diskWritten, diskUsed, diskLimit, damagedFrames, tailBytes, tailLost, repeated, late}
+		bufferMode, diskErrors, diskCommits, diskWritten, diskSlots, damagedFrames, tailBytes, tailLost, repeated, late}
 }
 
 // Collect adds the buffer's own numbers.
@@ -129,8 +128,7 @@ func (b *Buffer) Collect(_ context.Context, out *metric.Set) error {
 	}
 	out.Add(diskCommits, float64(s.Commits))
 	out.Add(diskWritten, float64(s.Written))
-	out.Add(diskUsed, float64(s.Slots)*slotSize)
-	out.Add(diskLimit, float64(b.cfg.Size/slotSize*slotSize))
+	out.Add(diskSlots, float64(s.Slots))
 	out.Add(damagedFrames, float64(s.Damaged))
 	if s.Tail {
 		out.Add(tailBytes, float64(s.TailSize))

@@ -57,8 +57,8 @@ node_disk_written_bytes_total{device="sda"} 5
 
 // notYet are the agent's own that come with its other parts.
 const notYet = `
-headend_agent_buffer_disk_used_bytes 1e6
-headend_agent_buffer_disk_limit_bytes 64e6
+headend_agent_buffer_slots 1
+headend_agent_buffer_limit_bytes 64e6
 headend_agent_remote_write_clock_offset_seconds{destination="test"} 0
 `
 

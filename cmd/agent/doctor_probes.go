@@ -12,9 +12,6 @@ import (
 	"headend-agent/probe"
 )
 
-// reasons is a probe that can say, after a run, why something that it looks for is absent; a line each.
-type reasons interface{ Absent() []string }
-
 // examineProbes runs every probe once, all at the same time.
 func examineProbes(cfg *config.Config, o *options) []finding {
 	list, err := instances(cfg, o.env, o.logger(io.Discard))
@@ -77,7 +74,7 @@ func try(i probe.Instance) (r result) {
 			}
 		}
 	})
-	if p, ok := i.Probe.(reasons); ok && r.err == nil {
+	if p, ok := i.Probe.(explained); ok && r.err == nil {
 		r.absent = p.Absent()
 	}
 	slices.Sort(names)

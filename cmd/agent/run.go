@@ -69,7 +69,6 @@ type agent struct {
 	mu      sync.Mutex
 	cfg     *config.Config
 	senders []*sender
-
 	instances []probe.Instance
 }
 

@@ -4,6 +4,7 @@ import (
 	"net/url"
 
 	"headend-agent/internal/config"
+	"headend-agent/internal/metric"
 	"headend-agent/internal/web"
 	"headend-agent/probe"
 )
@@ -11,21 +12,38 @@ import (
 // facts are what the status page shows besides the metrics.
 func (a *agent) facts() web.Facts {
 	a.mu.Lock()
-	cfg := a.cfg
+	cfg, list := a.cfg, a.instances
 	a.mu.Unlock()
 	f := web.Facts{
 		Host: a.opts.env.Hostname, Version: version, Started: a.started, Config: a.opts.configFile, ConfigOK: a.reloadOK.Load(),
 		Absent: absent(cfg, a.opts.env), Ring: a.ring(cfg),
 	}
+	explain := map[metric.SourceID]explained{}
+	for _, i := range list {
+		if p, ok := i.Probe.(explained); ok {
+			explain[i.Source()] = p
+		}
+	}
 	for _, s := range a.runner.States() {
-		f.Probes = append(f.Probes, web.Probe{
+		p := web.Probe{
 			Name: s.Kind, Target: s.Target, Interval: web.Seconds(s.Interval.Seconds()), LastRun: s.LastRun, LastSuccess: s.LastSuccess, Error: s.LastErr,
-		})
+		}
+		if why := explain[probe.Instance{Kind: s.Kind, Target: s.Target}.Source()]; why != nil {
+			p.Absent = why.Absent()
+		}
+		f.Probes = append(f.Probes, p)
 	}
 	for _, rw := range cfg.RemoteWrite {
 		f.Destinations = append(f.Destinations, web.Destination{Name: rw.Destination(), URL: bareURL(rw.URL), Order: rw.Order})
 	}
 	return f
+}
+
+// bufferSize is the size of the ring on disk, in bytes.
+func (a *agent) bufferSize() int64 {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return int64(a.cfg.Buffer.Size)
 }
 
 // bareURL is a URL without what may be secret in it.

@@ -25,7 +25,7 @@ func read(latest func(func(metric.Round)), names ...string) readings {
 		for i, s := range round.Series {
 			name := s.Desc().Name
 			list, wanted := r[name]
-			if v := round.Values[i]; wanted && !math.IsNaN(v) { // stale markers are NaN
+			if v := round.Values[i]; wanted && !math.IsNaN(v) && !math.IsInf(v, 0) { // neither is a number in JSON
 				r[name] = append(list, reading{s.Labels, v})
 			}
 		}

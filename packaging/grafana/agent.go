@@ -28,7 +28,7 @@ func agent() dashboard {
 				graph("The receiver's clock, ahead of the agent's", "s", 8, query{`headend_agent_remote_write_clock_offset_seconds` + which, "{{instance}} {{destination}}"}),
 			}},
 			{"Buffer", []panel{
-				graph("Ring on disk, used", "percentunit", 8, query{`headend_agent_buffer_disk_used_bytes` + which + ` / headend_agent_buffer_disk_limit_bytes` + which, "{{instance}}"}).upTo100().limits(0, 0.9),
+				graph("Ring on disk, used", "percentunit", 8, query{`headend_agent_buffer_slots` + which + ` * 1048576 / headend_agent_buffer_limit_bytes` + which, "{{instance}}"}).upTo100().limits(0, 0.9),
 				graph("Memory, used", "percentunit", 8, query{`headend_agent_buffer_memory_bytes` + which + ` / headend_agent_buffer_memory_limit_bytes` + which, "{{instance}}"}).upTo100(),
 				graph("Samples put in", "cps", 8, query{`rate(headend_agent_buffer_samples_appended_total` + which + `[$__rate_interval])`, "{{instance}}"}),
 			}},

@@ -171,10 +171,10 @@ func (a *agent) apply(ctx context.Context, cfg *config.Config) {
 	} else if on, interval := selfSection(cfg); on {
 		list = append(list, probe.Instance{Kind: selfKind, Probe: own, Interval: interval})
 	}
+	a.runner.Apply(ctx, list)
 	a.mu.Lock()
 	a.instances = list
 	a.mu.Unlock()
-	a.runner.Apply(ctx, list)
 }
 
 // selfSection tells whether the agent's own numbers are wanted, and how often.

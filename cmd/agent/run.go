@@ -195,10 +195,10 @@ func (a *agent) apply(ctx context.Context, cfg *config.Config) {
 	} else if on, interval := selfSection(cfg); on {
 		list = append(list, probe.Instance{Kind: selfKind, Probe: own, Interval: interval})
 	}
+	a.runner.Apply(ctx, list)
 	a.mu.Lock()
 	a.instances = list
 	a.mu.Unlock()
-	a.runner.Apply(ctx, list)
 }
 
 // patience is how long, beyond the flush interval, a destination may keep samples waiting before they are written to disk.

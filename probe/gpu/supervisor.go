@@ -15,7 +15,7 @@ type limits struct {
 	start   time.Duration // for the library to load and find its devices: seconds, without persistence mode
 	sample  time.Duration // for a report; well below the driver's own time-outs, which come in rows of 45 s
 	step    time.Duration // between two ways to end a child
-	retry   time.Duration // until a driver that was not there is looked for again
+	retry   time.Duration // until a driver that was not there is looked for again, if no kernel module comes before
 	backoff time.Duration // until a child that failed gets its first successor; doubled each time
 	longest time.Duration // and at most
 	lost    time.Duration // until a child gets a successor because GPUs are lost: a new one may find them
@@ -24,7 +24,7 @@ type limits struct {
 
 func defaultLimits() limits {
 	return limits{
-		start: 30 * time.Second, sample: 10 * time.Second, step: 3 * time.Second, retry: time.Minute,
+		start: 30 * time.Second, sample: 10 * time.Second, step: 3 * time.Second, retry: 5 * time.Minute,
 		backoff: time.Second, longest: 5 * time.Minute, lost: 10 * time.Minute, growth: 64 << 20,
 	}
 }
@@ -63,6 +63,7 @@ type supervisor struct {
 	notBefore time.Time // of the next start
 	failures  int       // in a row
 	released  time.Time // until when the devices are to be left alone
+	stopped   bool      // for good
 
 	restarts map[string]uint64
 	errors   map[call]uint64
@@ -155,7 +156,7 @@ func (s *supervisor) ask(ctx context.Context) (*nvmlchild.Report, error) {
 // launch starts a child where it is time for one.
 func (s *supervisor) launch(ctx context.Context) error {
 	now, module := time.Now(), s.kernel()
-	if now.Before(s.released) {
+	if s.stopped || now.Before(s.released) {
 		s.state = "released"
 		return errReleased
 	}
@@ -315,5 +316,5 @@ func (s *supervisor) stop() {
 	if s.child != nil {
 		s.end()
 	}
-	s.released = time.Now().Add(1000 * time.Hour)
+	s.stopped = true
 }

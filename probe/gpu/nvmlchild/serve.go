@@ -16,8 +16,11 @@ import (
 // lastGrace is how long the child waits for a call of the library to return when it is to end. Who waits for the child is more patient.
 const lastGrace = 20 * time.Second
 
-// settled is after how many reports all that the child ever needs has been used.
-const settled = 5
+// The child gives memory back when it has used all that it ever needs, and from time to time thereafter.
+const (
+	settled   = 5 // reports
+	leanEvery = 60
+)
 
 // Main is the child. It returns its exit status.
 func Main(args []string, in io.Reader, stdout, stderr io.Writer) int {
@@ -70,7 +73,7 @@ func serve(library string, in io.Reader, answers io.Writer) int {
 			if !send(r) {
 				return 1
 			}
-			if n == settled {
+			if n%leanEvery == settled {
 				lean()
 			}
 		}

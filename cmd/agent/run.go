@@ -156,7 +156,8 @@ func (a *agent) apply(ctx context.Context, cfg *config.Config) {
 	var senders []*sender
 	for _, rw := range cfg.RemoteWrite {
 		name := rw.Destination()
-		pulse := newPulse(name, a.buffer.Reader(name, buffer.Options{MaxAge: time.Duration(rw.MaxAge)}), time.Duration(rw.FlushInterval))
+		reader := a.buffer.Reader(name, buffer.Options{MaxAge: time.Duration(rw.MaxAge)})
+		pulse := newPulse(name, reader, time.Duration(rw.FlushInterval))
 		p, err := push.New(rw, pulse, external, version, a.log)
 		if err != nil { // a file that was there for check is gone
 			a.log.Error("destination is off until a reload; its samples are kept", "destination", name, "error", err)

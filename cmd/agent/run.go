@@ -66,9 +66,9 @@ type agent struct {
 	reloads  chan chan error
 	systemd  *notifier
 
-	mu      sync.Mutex
-	cfg     *config.Config
-	senders []*sender
+	mu        sync.Mutex
+	cfg       *config.Config
+	senders   []*sender
 	instances []probe.Instance
 }
 

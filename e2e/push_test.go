@@ -105,7 +105,8 @@ func newRoute(t *testing.T, url, message string, series int) *route {
 	t.Helper()
 	bc := buffer.DefaultConfig()
 	bc.Path = filepath.Join(t.TempDir(), "buffer")
-	b, err := buffer.Open(bc)
+	table := metric.NewTable()
+	b, err := buffer.Open(bc, buffer.Parts{Table: table, Log: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -113,7 +114,6 @@ func newRoute(t *testing.T, url, message string, series int) *route {
 	r := &route{buffer: b, reader: b.Reader("test", buffer.Options{}), cfg: push.DefaultConfig()}
 	r.cfg.URL, r.cfg.Name, r.cfg.ProtobufMessage, r.cfg.BacklogBytesPerSecond = url, "test", message, 0
 	r.cfg.FlushInterval = model.Duration(100 * time.Millisecond)
-	table := metric.NewTable()
 	d := &metric.Desc{Name: "e2e_bytes_total", Help: "Bytes.", Type: metric.Counter, Unit: metric.Bytes}
 	for i := range series {
 		r.refs = append(r.refs, table.Intern(metric.LabelsOf(d.Name, "stream", fmt.Sprint("s", i)), d))

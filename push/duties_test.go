@@ -259,7 +259,7 @@ func TestRequestsStayWithinTheLimits(t *testing.T) {
 			}
 		}
 	}
-	e := newEncoderV2()
+	e := newEncoderV2(&helps{})
 	e.begin()
 	n := 0
 	for i := range set {

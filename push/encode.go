@@ -60,16 +60,19 @@ func (e *encoderV1) add(labels []metric.Label, s *metric.Samples, bound int) boo
 
 func (e *encoderV1) finish() []byte { return e.body }
 
-// encoderV2 builds io.prometheus.write.v2.Request, with each series' metadata.
+// encoderV2 builds io.prometheus.write.v2.Request, with each series' type and unit, and now and then its help text.
 type encoderV2 struct {
 	series  writev2.TimeSeries
 	symbols writev2.SymbolsTable
+	helps   *helps
 	written int    // symbols whose size is in table
 	table   int    // bytes that the symbols take
 	body    []byte // the series, and in the end the symbols before them
 }
 
-func newEncoderV2() *encoderV2 { return &encoderV2{symbols: writev2.NewSymbolTable()} }
+func newEncoderV2(h *helps) *encoderV2 {
+	return &encoderV2{symbols: writev2.NewSymbolTable(), helps: h}
+}
 
 func (e *encoderV2) begin() {
 	e.symbols.Reset()
@@ -95,7 +98,7 @@ func (e *encoderV2) add(labels []metric.Label, s *metric.Samples, bound int) boo
 		e.series.Samples = append(e.series.Samples, x)
 	}
 	e.series.Metadata = writev2.Metadata{
-		Type: messageTypes[d.Type], HelpRef: e.symbols.Symbolize(shortHelp(d.Help)), UnitRef: e.symbols.Symbolize(string(d.Unit)),
+		Type: messageTypes[d.Type], HelpRef: e.symbols.Symbolize(e.helps.text(d)), UnitRef: e.symbols.Symbolize(string(d.Unit)),
 	}
 	for symbols := e.symbols.Symbols(); e.written < len(symbols); e.written++ {
 		e.table += fieldSize(len(symbols[e.written]))

@@ -263,6 +263,31 @@ func TestCurrentPrometheusWhoseAnswersAreLost(t *testing.T) {
 	}
 }
 
+// A destination that is down takes nothing from another one.
+func TestDestinationsAreIndependent(t *testing.T) {
+	c := startCurrent(t, 0)
+	r := newRoute(t, c.url, push.MessageAuto, 50)
+	down := r.cfg
+	down.URL, down.Name = "http://"+free(t)+"/api/v1/write", "down"
+	s, err := push.New(down, r.buffer.Reader("down", buffer.Options{}), nil, "e2e", slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	var wg sync.WaitGroup
+	wg.Go(func() { s.Run(ctx) })
+	now := time.Now()
+	r.fill(20, now.Add(-time.Minute), time.Second)
+	if st := r.drain(t); st.Delivered != 1000 {
+		t.Errorf("%+v", st)
+	}
+	cancel()
+	wg.Wait()
+	if st := r.buffer.Stats().Destinations["down"]; st.Pending != 1000 || st.Delivered != 0 || !st.Late {
+		t.Errorf("the one that is down: %+v", st)
+	}
+}
+
 // Debian's Prometheus knows 1.0 only.
 func TestOldPrometheusByFallback(t *testing.T) {
 	prom := startPrometheus(t, "")

@@ -54,6 +54,7 @@ func (c *client) post(ctx context.Context, p *protocol, packed []byte, timeout t
 	c.secrets.begin()
 	trace := &httptrace.ClientTrace{WroteHeaderField: c.secrets.wrote}
 	body := &payload{data: packed}
+	defer body.stop() // an early answer may leave the transport reading, and packed is used again
 	req, err := http.NewRequestWithContext(httptrace.WithClientTrace(ctx, trace), http.MethodPost, c.url, body)
 	if err != nil {
 		a.fail(err, c.secrets)

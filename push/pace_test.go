@@ -149,6 +149,36 @@ func TestBacklogKeepsToItsRate(t *testing.T) {
 	})
 }
 
+func TestTooManyRequestsHalveTheRate(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := pace{rate: 1000}
+		gap := func() time.Duration {
+			p.sent(time.Now(), 10_000, time.Hour)
+			d := p.delay()
+			time.Sleep(d)
+			return d
+		}
+		check(t, "at the configured rate", gap(), 10*time.Second)
+		p.tooFast()
+		check(t, "after a 429", gap(), 20*time.Second)
+		p.tooFast()
+		if d := gap(); d < 35*time.Second {
+			t.Errorf("after another one: %v", d)
+		}
+		for range 20 {
+			gap()
+		}
+		check(t, "when all has been accepted for a while", gap(), 10*time.Second)
+
+		p = pace{} // no limit: the receiver's own pace is halved
+		begin := time.Now()
+		p.tooFast()
+		time.Sleep(3 * time.Second)
+		p.sent(begin, 10_000, time.Hour)
+		check(t, "without a limit", p.delay(), 3*time.Second)
+	})
+}
+
 func TestBacklogAlwaysShrinks(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newSetup(t, config("http://x", v1Only, func(c *Config) { c.BacklogBytesPerSecond = 100; c.FlushInterval = model.Duration(5 * time.Second) }))

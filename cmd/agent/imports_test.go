@@ -11,6 +11,7 @@ import (
 var allowed = map[string][]string{
 	"internal/metric":     {},
 	"internal/receiver":   {},
+	"internal/lean":       {},
 	"internal/web":        {"internal/metric"},
 	"internal/config":     {"buffer", "push"},
 	"buffer":              {"internal/metric"},
@@ -18,7 +19,7 @@ var allowed = map[string][]string{
 	"probe":               {"internal/metric"},
 	"probe/probetest":     {"internal/metric", "probe"},
 	"probe/gpu":           {"internal/metric", "probe", "probe/gpu/nvmlchild"},
-	"probe/gpu/nvmlchild": {},
+	"probe/gpu/nvmlchild": {"internal/lean"},
 	"probe/*":             {"internal/metric", "probe"},
 }
 

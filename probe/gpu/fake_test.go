@@ -68,7 +68,7 @@ func newMachine(t testing.TB, script string, addresses ...string) *machine {
 		t.Fatal(err)
 	}
 	m.nvidia = p.(*nvidia)
-	m.sup.limits.backoff = 0
+	m.sup.limits.backoff, m.sup.limits.patience = 0, 20*time.Second
 	t.Cleanup(func() {
 		m.Close()
 		if b := m.sup.before; b != nil {

@@ -8,10 +8,14 @@ LDFLAGS   = $(LAZY) -s -w -X main.version=$(VERSION) -X main.revision=$(REVISION
 BINARY    = build/headend-agent
 FUZZTIME ?= 10s
 
-.PHONY: build run test e2e lint gpu-smoke fuzz bench check docs clean
+.PHONY: build packages run test e2e lint gpu-smoke fuzz bench check docs clean
 
 build:
 	go build -trimpath -ldflags '$(LDFLAGS)' -o $(BINARY) ./cmd/agent
+
+# deb and rpm for amd64 and arm64 into dist/; needs gcc, gcc-aarch64-linux-gnu and mmdebstrap (e2e/install gets them).
+packages:
+	VERSION=$(VERSION) packaging/build
 
 run: build
 	$(BINARY) demo
@@ -23,7 +27,7 @@ test:
 # The real agent against the real node_exporter, Prometheus and VictoriaMetrics; packages are installed where they are missing.
 e2e: build
 	e2e/install
-	cd e2e && AGENT=$(CURDIR)/$(BINARY) go test -count=1 -timeout 20m -v ./...
+	cd e2e && AGENT=$(CURDIR)/$(BINARY) go test -count=1 -timeout 60m -v ./...
 
 lint:
 	@test -z "$$(gofmt -l . | tee /dev/stderr)"
@@ -45,8 +49,9 @@ fuzz:
 bench:
 	go test -run '^$$' -bench . -benchmem ./...
 
-# METRICS.md from the descriptors, golden texts from what the probes say now: look at the diff.
+# METRICS.md from the descriptors, docs/configuration.md from the structs, the dashboards: look at the diff.
 docs:
+	go run ./packaging/grafana
 	go test ./cmd/agent -run TestMetricsPage -update
 
 check: lint test e2e

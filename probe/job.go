@@ -24,6 +24,7 @@ type job struct {
 	mu     sync.Mutex
 	latest []metric.Round
 	state  state
+	due    time.Time // by when the loop has to have turned; zero while it does not run
 }
 
 // state is what the runner tells about a probe.
@@ -45,8 +46,10 @@ type panicked struct{ value any }
 func (p panicked) Error() string { return fmt.Sprintf("panic: %v", p.value) }
 
 func (j *job) loop(ctx context.Context) {
+	defer j.ended()
 	tick := time.Duration(0)
 	for {
+		j.expect(j.timeout() + grace)
 		if at := j.runner.clock.stamp(tick); j.ready(at) {
 			j.run(ctx, at)
 		}
@@ -55,6 +58,7 @@ func (j *job) loop(ctx context.Context) {
 		}
 		var wait time.Duration
 		tick, wait = j.runner.clock.next(j.Interval, j.runner.offset(j.Interval))
+		j.expect(wait)
 		timer := time.NewTimer(wait)
 		select {
 		case <-ctx.Done():

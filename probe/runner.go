@@ -59,8 +59,9 @@ func NewRunner(table *metric.Table, clock *Clock, sink func(metric.Round), host 
 	return &Runner{table: table, clock: clock, sink: sink, spread: h.Sum64(), log: log, cancel: func() {}}
 }
 
-// SeriesLimit bounds the series of one probe. What is beyond is counted.
-const SeriesLimit = 50_000
+// SeriesLimit bounds the series of one probe. What is beyond is counted. A media server tells some 30 of each stream, and has
+// up to a few thousand streams.
+const SeriesLimit = 100_000
 
 // Apply starts these instances and stops the ones before. A source that stays goes on as it was, where a run of it is
 // still stuck it stays the only one; a source that goes has its series ended by stale markers.

@@ -31,6 +31,7 @@ type bench struct {
 	mu      sync.Mutex
 	lines   []string
 	stamps  []string
+	fixes   []string // of epochs
 	logged  strings.Builder
 	started time.Time
 	built   time.Time
@@ -45,7 +46,7 @@ func (b *bench) run(instances ...Instance) (stop func()) {
 	if b.Runner == nil {
 		clock := newClock(b.built, 0xb007, func() time.Time { return time.Now().Add(b.shift) }, func() time.Duration { return time.Since(b.started) + time.Hour },
 			func(e metric.Epoch, ms int64) {
-				b.stamps = append(b.stamps, fmt.Sprintf("%x%+d", uint64(e), ms))
+				b.fixes = append(b.fixes, fmt.Sprintf("%x%+d", uint64(e), ms))
 			})
 		b.Runner = NewRunner(metric.NewTable(), clock, b.sink, "host", slog.New(slog.NewTextHandler(&b.logged, nil)))
 	}
@@ -301,12 +302,12 @@ func TestLargeStepsBeginNewEpochs(t *testing.T) {
 			t.Fatalf("%d steps, want 1", got)
 		}
 		want := "-3600000"
-		for _, s := range b.stamps {
+		for _, s := range b.fixes {
 			if strings.HasSuffix(s, want) {
 				return
 			}
 		}
-		t.Errorf("no correction by an hour in %v", b.stamps)
+		t.Errorf("no correction by an hour in %v", b.fixes)
 	})
 }
 
@@ -325,11 +326,11 @@ func TestUnsetClock(t *testing.T) {
 		// The unset epoch is the boot's, and its times count from boot: an hour before the bench began.
 		want := fmt.Sprintf("b007+%d", b.started.Add(-time.Hour).UnixMilli())
 		found := false
-		for _, s := range b.stamps {
+		for _, s := range b.fixes {
 			found = found || s == want
 		}
 		if !found {
-			t.Errorf("no %s in %v", want, b.stamps)
+			t.Errorf("no %s in %v", want, b.fixes)
 		}
 	})
 }

@@ -46,6 +46,8 @@ func TestWrongConfig(t *testing.T) {
 		{"unknown probe", "probes:\n  disc: {}\n", `agent.yml:2: probes.disc: there is no such probe; did you mean "disk"?`},
 		{"setting of a probe without", "probes:\n  loadavg: {color: red}\n", `agent.yml:2: probes.loadavg.color: unknown key; this probe has no settings but enabled, interval and timeout`},
 		{"a probe's own mistake", "probes:\n  disk: {device_exclude: '(['}\n", `agent.yml:2: probes.disk: device_exclude: error parsing regexp: `},
+		{"two servers without names", "probes:\n  srs:\n  - {url: http://127.0.0.1:1985}\n  - {url: http://127.0.0.1:1986}\n",
+			`agent.yml:4: probes.srs: its series would be those of `},
 		{"a probe that is no mapping", "probes:\n  loadavg: yes please\n", `agent.yml:2: probes.loadavg: expected settings, like {enabled: true}`},
 		{"not YAML", "global: [\n", `agent.yml: not valid YAML: `},
 		{"given twice", "remote_write:\n- url: http://x/\n- url: http://x/\n", `agent.yml: remote_write[1]: two destinations are named "x"; give each a name of its own`},

@@ -11,6 +11,7 @@ import (
 	"headend-agent/internal/config"
 	"headend-agent/internal/metric"
 	"headend-agent/probe"
+	"headend-agent/probe/dvb"
 	"headend-agent/probe/gpu"
 	"headend-agent/probe/host"
 	"headend-agent/probe/scrape"
@@ -19,7 +20,7 @@ import (
 
 // kinds lists every probe there is.
 func kinds() []probe.Kind {
-	return slices.Concat(host.Kinds(), gpu.Kinds(), stream.Kinds(), scrape.Kinds())
+	return slices.Concat(host.Kinds(), gpu.Kinds(), dvb.Kinds(), stream.Kinds(), scrape.Kinds())
 }
 
 func kindNames() []string {
@@ -32,6 +33,9 @@ func kindNames() []string {
 
 // targeted is a probe that reads one of several possible targets.
 type targeted interface{ Target() string } // an address without secrets
+
+// named is a probe whose series bear the name of its target.
+type named interface{ Name() string }
 
 // instances makes the probes that the configuration asks for, and those it does not mention that are found on this machine.
 func instances(c *config.Config, env probe.Env, log *slog.Logger) ([]probe.Instance, error) {
@@ -62,6 +66,13 @@ func instances(c *config.Config, env probe.Env, log *slog.Logger) ([]probe.Insta
 		}
 		if t, ok := p.(targeted); ok {
 			i.Target = t.Target()
+		}
+		if n, ok := p.(named); ok {
+			name := k.Name + " " + n.Name()
+			if first, twice := seen[name]; twice {
+				return fmt.Errorf("%s: its series would be those of %s; give each a name, like name: left", s.Where(), first)
+			}
+			seen[name] = s.Where()
 		}
 		if first, twice := seen[string(i.Source())]; twice {
 			return fmt.Errorf("%s: the same target as in %s; remove one", s.Where(), first)

@@ -23,6 +23,8 @@ func commands() []command {
 		{"demo", "", "the same, pushing to a receiver of its own on loopback: nothing to install", demoCommand},
 		{"probe", "[NAME...]", "run probes once and print what they find", probeCommand},
 		{"check-config", "", "read the configuration, name what is wrong with it", checkCommand},
+		{"buffer", "inspect|export DIR", "look into a buffer on disk, or write its samples as OpenMetrics text", bufferCommand},
+		{"doctor", "", "try everything that the agent needs, say what is wrong and what helps", doctorCommand},
 		{"version", "", "print the version", versionCommand},
 	}
 }

@@ -9,8 +9,8 @@ import (
 	"headend-agent/internal/metric"
 )
 
-// familyName is the form of a family's name: the vendor's, node_exporter's, or our own.
-var familyName = regexp.MustCompile(`^(flussonic|node|headend)_[a-zA-Z0-9_]+$`)
+// familyName is the form of a family's name: the vendor's, node_exporter's, our own, or Prometheus' of a scrape.
+var familyName = regexp.MustCompile(`^((flussonic|node|headend|scrape)_[a-zA-Z0-9_]+|up)$`)
 
 // metricSection is what one probe can emit.
 type metricSection struct {
@@ -34,19 +34,49 @@ Generated from the descriptors by ` + "`make docs`" + `; a test holds it to them
 - ` + "`flussonic_*`" + `: the media server's own names. Percent is 0 to 100.
 - ` + "`node_*`" + `: node_exporter's names, labels and types.
 - ` + "`headend_*`" + `: what neither has, in base units; ` + "`headend_agent_*`" + ` is the agent itself.
+- ` + "`up` and `scrape_*`" + `: Prometheus' own, of each relayed target.
 
 An absent reading is no sample, never 0. Every series also bears ` + "`job` and `instance`" + ` when it is pushed.
+
+## Where sources contradict each other
+
+- ` + "`flussonic_stream_bitrate`" + ` is the number of the server's API, in kbit/s, although the vendor's guide says kB/s: the server's own pages and
+  dashboards show the same number. ` + "`headend_stream_bitrate_bits_per_second`" + ` is in base units.
+- ` + "`flussonic_stream_client_delay`" + ` is emitted only where the server tells that field, which no known version does. The time since the last
+  frame is another thing and has a name of its own, ` + "`headend_stream_ts_delay_seconds`" + `.
+- ` + "`flussonic_stream_dvr_info_disk_size`" + ` is the field disk_size. Versions that tell only bytes mean something else by it; the setting
+  dvr_bytes_as_disk_size passes it off as the same.
+- ` + "`flussonic_streams`" + ` counts all streams, online or not; ` + "`headend_server_online_streams`" + ` those that are online.
+- ` + "`flussonic_memory_usage`, `_cpu_usage`, `_disk_*`, `_net_*`, `_gpu_*` and `_dvb_*`" + ` are always the host's own readings. What the server
+  believes of them is ` + "`headend_server_*`" + `.
 `
 
 func metricsPage() []byte {
 	var b bytes.Buffer
 	b.WriteString(metricsIntro)
+	listed := map[*metric.Desc]string{} // by the probe that came first
 	for _, s := range metricSections() {
-		if len(s.descs) == 0 {
+		var own []*metric.Desc
+		shared := ""
+		for _, d := range s.descs {
+			if first, ok := listed[d]; ok {
+				shared = first
+				continue
+			}
+			listed[d] = s.probe
+			own = append(own, d)
+		}
+		if len(s.descs) > 0 {
+			fmt.Fprintf(&b, "\n## %s\n", s.probe)
+		}
+		if shared != "" {
+			fmt.Fprintf(&b, "\nThe families that are not the vendor's own of [%s](#%s), as far as this server tells them.\n", shared, shared)
+		}
+		if len(own) == 0 {
 			continue
 		}
-		fmt.Fprintf(&b, "\n## %s\n\n| name | type | unit | labels | meaning |\n| --- | --- | --- | --- | --- |\n", s.probe)
-		for _, d := range s.descs {
+		b.WriteString("\n| name | type | unit | labels | meaning |\n| --- | --- | --- | --- | --- |\n")
+		for _, d := range own {
 			fmt.Fprintf(&b, "| `%s` | %s | %s | %s | %s |\n", d.Name, d.Type, d.Unit, strings.Join(d.Labels, ", "), strings.ReplaceAll(d.Help, "|", `\|`))
 		}
 	}

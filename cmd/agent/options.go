@@ -31,8 +31,9 @@ type options struct {
 
 const defaultConfigFile = "/etc/headend-agent/agent.yml"
 
-// parse reads flags. The error has been printed; flag.ErrHelp means that help was asked for.
-func (o *options) parse(name string, args []string, stderr io.Writer) (rest []string, err error) {
+// parse reads flags, and those of the command's own that more adds. The error has been printed; flag.ErrHelp means that help was
+// asked for.
+func (o *options) parse(name string, args []string, stderr io.Writer, more ...func(*flag.FlagSet)) (rest []string, err error) {
 	f := flag.NewFlagSet("headend-agent "+name, flag.ContinueOnError)
 	f.SetOutput(stderr)
 	f.Usage = func() {
@@ -49,6 +50,9 @@ func (o *options) parse(name string, args []string, stderr io.Writer) (rest []st
 	f.StringVar(&o.env.Proc, "path.procfs", "/proc", "mount point of procfs")
 	f.StringVar(&o.env.Sys, "path.sysfs", "/sys", "mount point of sysfs")
 	f.StringVar(&o.env.Root, "path.rootfs", "/", "mount point of the root file system")
+	for _, add := range more {
+		add(f)
+	}
 	if err := f.Parse(args); err != nil {
 		return nil, err
 	}

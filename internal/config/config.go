@@ -201,7 +201,8 @@ func split(n *yaml.Node) (rest, own *yaml.Node) {
 	return &r, &o
 }
 
-// Decode fills a probe's configuration struct. It is what probe.Kind.New gets.
+// Decode fills a probe's configuration struct. It is what probe.Kind.New gets. A struct with files of its own has a method
+// SetDirectory, as Prometheus' have, which makes relative paths start beside the configuration.
 func (s *Section) Decode(into any) error {
 	s.read = true
 	var lines Mistakes
@@ -210,6 +211,9 @@ func (s *Section) Decode(into any) error {
 	}
 	if len(lines) > 0 {
 		return lines
+	}
+	if d, ok := into.(interface{ SetDirectory(string) }); ok {
+		d.SetDirectory(filepath.Dir(s.file))
 	}
 	return nil
 }

@@ -101,10 +101,14 @@ func (s *Set) find(d *Desc, values []string) *entry {
 	ls = append(ls, Label{NameLabel, d.Name})
 	e := &entry{desc: d, values: make([]string, len(values)), clash: s.known[key]}
 	for i, v := range values {
-		e.values[i] = strings.Clone(v)
 		ls = append(ls, Label{d.Labels[i], v})
 	}
 	e.ref = s.table.Intern(NewLabels(ls), d)
+	for i, v := range values { // the series' own copy, where it was not mended
+		if e.values[i] = e.ref.Labels.Get(d.Labels[i]); e.values[i] != v {
+			e.values[i] = strings.Clone(v)
+		}
+	}
 	s.known[key] = e
 	return e
 }

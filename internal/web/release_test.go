@@ -31,7 +31,7 @@ func TestReleaseGPUs(t *testing.T) {
 		asked := time.Duration(-1)
 		p := Parts{Lifecycle: c.lifecycle, ReleaseGPUs: func(_ context.Context, d time.Duration) error { asked = d; return c.fails }}
 		w := httptest.NewRecorder()
-		p.mux().ServeHTTP(w, httptest.NewRequest(c.method, c.path, http.NoBody))
+		(&Server{parts: p}).mux().ServeHTTP(w, httptest.NewRequest(c.method, c.path, http.NoBody))
 		if w.Code != c.code || !strings.Contains(w.Body.String(), c.says) || asked != c.asked {
 			t.Errorf("%s %s: %d %q, asked for %s; want %d %q, %s", c.method, c.path, w.Code, w.Body, asked, c.code, c.says, c.asked)
 		}

@@ -264,9 +264,9 @@ func (s *supervisor) renew(r *nvmlchild.Report, whole bool) {
 	if s.reports == settled {
 		s.memory = r.RSS
 	}
-	reason := ""
+	reason, module := "", s.kernel()
 	switch {
-	case s.kernel() != s.module:
+	case module != s.module && module != "":
 		reason = "driver"
 	case s.memory > 0 && r.RSS > s.memory+s.limits.growth:
 		reason = "memory"

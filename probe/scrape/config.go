@@ -13,6 +13,8 @@ import (
 	"github.com/prometheus/common/model"
 	"github.com/prometheus/prometheus/model/labels"
 	"github.com/prometheus/prometheus/model/relabel"
+
+	"headend-agent/probe"
 )
 
 // Config is one target, in the words of Prometheus' scrape_config. A limit of 0 is none.
@@ -33,6 +35,9 @@ type Config struct {
 	MetricRelabelConfigs []*relabel.Config       `yaml:"metric_relabel_configs"`
 	HTTPClientConfig     config.HTTPClientConfig `yaml:",inline"`
 }
+
+// SetDirectory makes the paths of secrets relative to dir.
+func (c *Config) SetDirectory(dir string) { c.HTTPClientConfig.SetDirectory(dir) }
 
 const defaultBodyLimit = 64 * units.MiB
 
@@ -56,7 +61,7 @@ func (c *Config) address() (*url.URL, error) {
 	}
 	u, err := url.Parse(c.URL)
 	if err != nil {
-		return nil, fmt.Errorf("url: %w", err)
+		return nil, fmt.Errorf("url: %w", probe.AskError(err))
 	}
 	if u.Scheme != "http" && u.Scheme != "https" || u.Hostname() == "" {
 		return nil, fmt.Errorf("url %q is not http://HOST:PORT/PATH", u.Redacted())

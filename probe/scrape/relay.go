@@ -36,7 +36,6 @@ type rules struct {
 	ownTimes    ownTimes
 	relabel     []*relabel.Config
 	limits      limits
-	whole       bool // a body must end with a line break
 }
 
 // ownTimes says what becomes of timestamps in the exposition.
@@ -54,7 +53,7 @@ type counts struct{ scraped, kept, added int }
 // relay turns expositions of one source into samples. It remembers what each series' text stands for.
 type relay struct {
 	rules
-	lines    lines
+	lines    *lines
 	marked   []byte // a chunk of OpenMetrics with an end of its own
 	seeds    [2]maphash.Seed
 	run      uint64
@@ -86,10 +85,12 @@ const forgetBeyond = 1000
 // beforeFirst is above 0, the run of a series that has not come yet, by so much that 0 is not the one before the first.
 const beforeFirst = 1
 
-func newRelay(r rules) *relay {
+// newRelay makes a relay. Relays that read one after the other may share l.
+func newRelay(r rules, l *lines) *relay {
 	return &relay{
-		rules: r, lines: lines{size: chunkSize, whole: r.whole}, builder: labels.NewBuilder(labels.EmptyLabels()),
-		seeds: [2]maphash.Seed{maphash.MakeSeed(), maphash.MakeSeed()}, run: beforeFirst, known: map[textKey]*known{}, families: map[string]*family{}, descs: map[string]*metric.Desc{},
+		rules: r, lines: l, builder: labels.NewBuilder(labels.EmptyLabels()),
+		seeds: [2]maphash.Seed{maphash.MakeSeed(), maphash.MakeSeed()}, run: beforeFirst,
+		known: map[textKey]*known{}, families: map[string]*family{}, descs: map[string]*metric.Desc{},
 	}
 }
 

@@ -77,7 +77,7 @@ func FuzzChunks(f *testing.F) {
 			format = openMetricsType
 		}
 		want, refused := parsed(text, format)
-		r := newRelay(rules{})
+		r := newRelay(rules{}, &lines{size: chunkSize})
 		r.lines.size = 7 // so that every line crosses the end of a chunk
 		out := metric.NewSet(metric.NewTable(), 1<<20)
 		_, err := r.read(iotest.OneByteReader(bytes.NewReader(text)), format, out)
@@ -101,7 +101,7 @@ func FuzzChunks(f *testing.F) {
 
 func TestOpenMetrics(t *testing.T) {
 	for size := 1; size < 200; size++ {
-		r := newRelay(rules{})
+		r := newRelay(rules{}, &lines{size: chunkSize})
 		r.lines.size = size
 		out := metric.NewSet(metric.NewTable(), 100)
 		if _, err := r.read(strings.NewReader(openMetricsText), openMetricsType, out); err != nil {
@@ -127,7 +127,7 @@ build_info{version="1"} 1 @0 build_info info "" ""
 
 // A series learns what its exposition says of it from a later run, too.
 func TestMetadataMayChange(t *testing.T) {
-	r := newRelay(rules{})
+	r := newRelay(rules{}, &lines{size: chunkSize})
 	out := metric.NewSet(metric.NewTable(), 100)
 	for _, c := range []struct{ text, want string }{
 		{"a 1\n", "unknown"}, {"# TYPE a gauge\na 1\n", "gauge"}, {"# TYPE a counter\na 1\n", "counter"}, {"# HELP a Help.\n# TYPE a counter\na 1\n", "counter Help."},
@@ -147,7 +147,7 @@ func TestMetadataMayChange(t *testing.T) {
 }
 
 func TestSeriesThatComeAndGoAreForgotten(t *testing.T) {
-	r := newRelay(rules{})
+	r := newRelay(rules{}, &lines{size: chunkSize})
 	out := metric.NewSet(metric.NewTable(), 10_000)
 	for run := range 100 {
 		var b strings.Builder
@@ -180,7 +180,7 @@ func exposition(series int) []byte {
 
 func TestSteadyScrapeDoesNotAllocatePerSeries(t *testing.T) {
 	text := exposition(5000)
-	r := newRelay(rules{target: labels.FromStrings("job", "j")})
+	r := newRelay(rules{target: labels.FromStrings("job", "j")}, &lines{size: chunkSize})
 	out := metric.NewSet(metric.NewTable(), 50_000)
 	body := bytes.NewReader(text)
 	run := func() {
@@ -209,7 +209,7 @@ func TestMemoryOfALargeExposition(t *testing.T) {
 		return m.HeapAlloc
 	}
 	before := heap()
-	r := newRelay(rules{target: labels.FromStrings("job", "j", "instance", "edge-1:9100")})
+	r := newRelay(rules{target: labels.FromStrings("job", "j", "instance", "edge-1:9100")}, &lines{size: chunkSize})
 	out := metric.NewSet(metric.NewTable(), 50_000)
 	for range 3 {
 		out.Reset()
@@ -230,7 +230,7 @@ func TestMemoryOfALargeExposition(t *testing.T) {
 
 func BenchmarkSteadyScrape(b *testing.B) {
 	text := exposition(10_000)
-	r := newRelay(rules{target: labels.FromStrings("job", "j", "instance", "edge-1:9100")})
+	r := newRelay(rules{target: labels.FromStrings("job", "j", "instance", "edge-1:9100")}, &lines{size: chunkSize})
 	out := metric.NewSet(metric.NewTable(), 50_000)
 	body := bytes.NewReader(text)
 	b.ReportAllocs()
@@ -247,7 +247,7 @@ func BenchmarkSteadyScrape(b *testing.B) {
 }
 
 func TestBodyBroken(t *testing.T) {
-	r := newRelay(rules{})
+	r := newRelay(rules{}, &lines{size: chunkSize})
 	out := metric.NewSet(metric.NewTable(), 100)
 	_, err := r.read(io.MultiReader(strings.NewReader("a 1\n"), iotest.ErrReader(errors.New("cut"))), textType, out)
 	if err == nil || err.Error() != "read body: cut" {

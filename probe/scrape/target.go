@@ -68,7 +68,7 @@ func newTarget(decode func(any) error, env probe.Env) (probe.Probe, error) {
 	t.relay = newRelay(rules{
 		target: c.targetLabels(u, env.Hostname), honorLabels: c.HonorLabels, relabel: c.MetricRelabelConfigs,
 		limits: limits{int64(c.BodySizeLimit), c.SampleLimit, c.LabelLimit, c.LabelNameLimit, c.LabelValueLimit},
-	})
+	}, &lines{size: chunkSize})
 	if !c.HonorTimestamps {
 		t.relay.ownTimes = ignoreTimes
 	}

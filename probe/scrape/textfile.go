@@ -34,6 +34,7 @@ const (
 type textfile struct {
 	patterns []string
 	files    map[string]*relay
+	lines    *lines // of all of them
 }
 
 func newTextfile(decode func(any) error, env probe.Env) (probe.Probe, error) {
@@ -49,7 +50,7 @@ func newTextfile(decode func(any) error, env probe.Env) (probe.Probe, error) {
 			return nil, fmt.Errorf("directory %q: %w", d, err)
 		}
 	}
-	return &textfile{patterns: c.Directories, files: map[string]*relay{}}, nil
+	return &textfile{patterns: c.Directories, files: map[string]*relay{}, lines: &lines{size: chunkSize, whole: true}}, nil
 }
 
 // Collect emits nothing where there is no directory.
@@ -64,7 +65,7 @@ func (p *textfile) Collect(_ context.Context, out *metric.Set) error {
 	for _, path := range paths {
 		r := p.files[path]
 		if r == nil {
-			r = newRelay(rules{ownTimes: refuseTimes, limits: limits{bytes: textfileLimit}, whole: true})
+			r = newRelay(rules{ownTimes: refuseTimes, limits: limits{bytes: textfileLimit}}, p.lines)
 		}
 		seen[path] = r
 		mark := out.Mark()

@@ -21,6 +21,9 @@ type Config struct {
 	HTTPClientConfig config.HTTPClientConfig `yaml:",inline"`
 }
 
+// SetDirectory makes the paths of secrets relative to dir.
+func (c *Config) SetDirectory(dir string) { c.HTTPClientConfig.SetDirectory(dir) }
+
 // client asks one media server. Answers are read one at a time.
 type client struct {
 	http *http.Client
@@ -65,7 +68,7 @@ func newHTTPClient(c *config.HTTPClientConfig) (*http.Client, error) {
 func parseBase(text string) (string, error) {
 	u, err := url.Parse(text)
 	if err != nil {
-		return "", fmt.Errorf("url: %w", err)
+		return "", fmt.Errorf("url: %w", probe.AskError(err))
 	}
 	if u.Scheme != "http" && u.Scheme != "https" || u.Hostname() == "" || u.RawQuery != "" || u.User != nil {
 		return "", fmt.Errorf("url %q is not http://HOST:PORT, without user and query", u.Redacted())
@@ -79,6 +82,7 @@ func (c *client) open(ctx context.Context, path string) (io.ReadCloser, error) {
 	if err != nil {
 		return nil, err
 	}
+	req.Header.Set("Accept", "application/json, */*;q=0.1")
 	resp, err := c.http.Do(req)
 	if err != nil {
 		return nil, c.wrap(path, probe.AskError(err))

@@ -41,7 +41,7 @@ var vendorServerTable = []struct {
 	at   int
 }{
 	{vendorServer("clients", metric.None, "Clients of all streams."), sClients},
-	{vendorServer("streams", metric.None, "Streams, online or not."), sStreams},
+	{vendorServer("streams", metric.None, "Streams, online or not: total_streams. Those online are headend_server_online_streams."), sStreams},
 	{vendorServer("opened_files", metric.None, "Files opened to be played."), sOpenedFiles},
 	{vendorServer("scheduler_load", metric.Percent, "Load of the server's scheduler."), sScheduler},
 }

@@ -2,7 +2,7 @@ package stream
 
 import "bytes"
 
-// maxSources bounds what is remembered of a stream's sources and pushes.
+// maxSources bounds what is remembered of a stream's sources.
 const maxSources = 64
 
 // source is one of a stream's inputs, in the order in which they are tried.

@@ -11,21 +11,21 @@ var vendorStreamTable = []struct {
 	desc *metric.Desc
 	of   func(*flussonicStream) value
 }{
-	{vendorStream("client_delay", metric.Gauge, metric.Milliseconds, "Delay of the clients."), func(f *flussonicStream) value { return f.values[fClientDelay] }},
+	{vendorStream("client_delay", metric.Gauge, metric.Milliseconds, "Delay of the clients; absent where the server does not tell it, and never stood in for by ts_delay."), func(f *flussonicStream) value { return f.values[fClientDelay] }},
 	{vendorStream("bytes_in", metric.Counter, metric.Bytes, "Bytes received."), func(f *flussonicStream) value {
 		return f.values[fBytesIn].or(f.values[fInputBytes]).or(f.sourceBytes())
 	}},
 	{vendorStream("bytes_out", metric.Counter, metric.Bytes, "Bytes sent."), func(f *flussonicStream) value { return f.values[fBytesOut].or(f.values[fPlayBytes]) }},
-	{vendorStream("bitrate", metric.Gauge, metric.KbitPerSecond, "Bitrate in kbit/s, the number of the server's API."), func(f *flussonicStream) value { return f.kbits() }},
+	{vendorStream("bitrate", metric.Gauge, metric.KbitPerSecond, "Bitrate in kbit/s, the number of the server's API, though the vendor's page says kB/s."), func(f *flussonicStream) value { return f.kbits() }},
 	{vendorStream("start_running_at", metric.Gauge, metric.Milliseconds, "Unix time since when the stream runs, in milliseconds."), func(f *flussonicStream) value { return f.values[fStartRunningAt] }},
-	{vendorStream("retry_count", metric.Gauge, metric.None, "Attempts to start the source."), func(f *flussonicStream) value { return f.values[fRetryCount].or(f.values[fInputRetries]) }},
+	{vendorStream("retry_count", metric.Gauge, metric.None, "Attempts to start the source; older versions count only while it is dead."), func(f *flussonicStream) value { return f.values[fRetryCount].or(f.values[fInputRetries]) }},
 	{vendorStream("client_count", metric.Gauge, metric.None, "Clients that play the stream."), func(f *flussonicStream) value { return f.clients() }},
 	{dvrDiskSize, func(f *flussonicStream) value { return f.values[fDVRDiskSize] }},
 	{vendorStream("dvr_info_depth", metric.Gauge, metric.Seconds, "Time from the archive's first record to its last."), func(f *flussonicStream) value { return f.values[fDVRDepth] }},
 	{vendorStream("dvr_info_duration", metric.Gauge, metric.Seconds, "Time that the archive holds, without gaps."), func(f *flussonicStream) value { return f.values[fDVRDuration] }},
 }
 
-var dvrDiskSize = vendorStream("dvr_info_disk_size", metric.Gauge, metric.Bytes, "Size that the server tells for the archive; versions differ on of what.")
+var dvrDiskSize = vendorStream("dvr_info_disk_size", metric.Gauge, metric.Bytes, "What the server tells as disk_size: of the archive's disk in older versions, of the archive in newer ones, absent in the newest.")
 
 func (f *flussonicStream) kbits() value { return f.values[fBitrate].or(f.values[fInputBitrate]) }
 

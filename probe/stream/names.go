@@ -7,6 +7,8 @@ import (
 	"strings"
 	"time"
 	"unicode/utf8"
+
+	"headend-agent/probe"
 )
 
 const (
@@ -48,9 +50,10 @@ func (n *names) begin() {
 	n.live = 0
 }
 
-// take returns what is known of a stream; nil where the run had the stream already, or it has no name.
+// take returns what is known of a stream; nil where the run had the stream already, it has no name, or there are more of them than
+// a probe may have series.
 func (n *names) take(raw []byte) *name {
-	if len(raw) == 0 {
+	if len(raw) == 0 || n.live >= probe.SeriesLimit {
 		return nil
 	}
 	x := n.known[string(raw)]

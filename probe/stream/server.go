@@ -62,6 +62,9 @@ func newServer(kind string, c *Config, a api, usual ...string) (*server, error) 
 // Target names the server that is asked, or "" while none was found.
 func (s *server) Target() string { return s.client.base }
 
+// Name is the label "server": with several servers of a kind, each needs its own.
+func (s *server) Name() string { return s.label }
+
 // Collect adds up first: a server that fails leaves it alone in the run.
 func (s *server) Collect(ctx context.Context, out *metric.Set) error {
 	ctx, cancel := probe.Early(ctx)

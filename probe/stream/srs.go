@@ -52,14 +52,18 @@ func (p *srs) isThere(ctx context.Context, c *client) bool {
 }
 
 func (p *srs) read(ctx context.Context, c *client, run *run) error {
-	if err := p.summary(ctx, c, run); err != nil {
-		return err
-	}
+	summaryErr := p.summary(ctx, c, run)
 	for start := 0; start < maxPages*pageSize; start += pageSize {
 		n, err := p.page(ctx, c, run, start)
-		if err != nil || n < pageSize {
+		if err != nil {
 			return err
 		}
+		if n < pageSize {
+			break
+		}
+	}
+	if summaryErr != nil {
+		return &probe.Partial{Err: summaryErr}
 	}
 	return nil
 }

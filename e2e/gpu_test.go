@@ -130,9 +130,22 @@ func TestGPUDriverThatMisbehaves(t *testing.T) {
 	if after := threads(); after > before+4 { // a hung call in the agent itself would keep one each
 		t.Errorf("the agent had %d threads and has %d", before, after)
 	}
+	pid := a.child()
 	if code := a.stop(); code != 0 {
 		t.Errorf("exit status %d", code)
 	}
+	gone(t, pid)
+}
+
+// gone waits until a process is no more.
+func gone(t testing.TB, pid int) {
+	t.Helper()
+	eventually(t, 10*time.Second, func() error {
+		if b, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid)); err == nil && !bytes.Contains(b, []byte(") Z ")) {
+			return fmt.Errorf("process %d is still there", pid)
+		}
+		return nil
+	})
 }
 
 func TestGPURelease(t *testing.T) {
@@ -168,12 +181,7 @@ func TestGPUChildGoesWithTheAgent(t *testing.T) {
 		t.Fatal("there is no child")
 	}
 	a.kill()
-	eventually(t, 10*time.Second, func() error {
-		if b, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid)); err == nil && !bytes.Contains(b, []byte(") Z ")) {
-			return fmt.Errorf("process %d is still there", pid)
-		}
-		return nil
-	})
+	gone(t, pid)
 	if log, _ := os.ReadFile(m.lib + ".log"); string(log) != "shutdown\n" {
 		t.Errorf("the driver library was not shut down: %q", log)
 	}

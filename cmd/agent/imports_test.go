@@ -11,6 +11,7 @@ import (
 var allowed = map[string][]string{
 	"internal/metric":     {},
 	"internal/receiver":   {},
+	"internal/lean":       {},
 	"internal/web":        {"internal/metric"},
 	"internal/config":     {"buffer", "push"},
 	"buffer":              {"internal/metric"},
@@ -21,7 +22,7 @@ var allowed = map[string][]string{
 	"probe/dvb":           {"internal/metric", "probe", "probe/dvb/frontend"},
 	"probe/dvb/frontend":  {},
 	"probe/gpu":           {"internal/metric", "probe", "probe/gpu/nvmlchild"},
-	"probe/gpu/nvmlchild": {},
+	"probe/gpu/nvmlchild": {"internal/lean"},
 	"packaging/sbom":      {},
 	"packaging/grafana":   {},
 }

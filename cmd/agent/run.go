@@ -15,6 +15,7 @@ import (
 
 	"headend-agent/buffer"
 	"headend-agent/internal/config"
+	"headend-agent/internal/lean"
 	"headend-agent/internal/metric"
 	"headend-agent/internal/web"
 	"headend-agent/probe"
@@ -80,6 +81,9 @@ type sender struct {
 	done  chan struct{}
 }
 
+// settled is when all has been used that the agent uses again and again.
+const settled = 30 * time.Second
+
 // newAgent builds the parts. Its errors are about the configuration.
 func newAgent(o *options, cfg *config.Config, log *slog.Logger) (*agent, error) {
 	a := &agent{
@@ -127,6 +131,7 @@ func (a *agent) run(ctx context.Context) {
 
 	probes, stopProbes := context.WithCancel(context.Background())
 	a.apply(probes, a.cfg)
+	defer time.AfterFunc(settled, lean.Out).Stop()
 	hup := make(chan os.Signal, 1)
 	signal.Notify(hup, syscall.SIGHUP)
 	defer signal.Stop(hup)

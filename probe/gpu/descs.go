@@ -31,7 +31,7 @@ var (
 	eccErrors     = counter("headend_gpu_ecc_errors_total", "Memory errors over the GPU's life.", metric.None, "type")
 	xidErrors     = counter("headend_gpu_xid_errors_total", "Critical errors that the driver has reported, by number.", metric.None, "xid")
 	xidTime       = gauge("headend_gpu_xid_last_timestamp_seconds", "When an error was reported last, Unix time.", metric.Seconds, "xid")
-	probeState    = plain("headend_gpu_probe_state", "1, with what NVIDIA's driver is doing for the probe.", metric.Gauge, metric.None, "state")
+	probeState    = plain("headend_gpu_probe_state", "1, with how it stands with NVIDIA's driver: ok, starting, slow, hang, crash, protocol, stuck, absent, not_loaded, mismatch, not_built, released or error.", metric.Gauge, metric.None, "state")
 	probeDuration = plain("headend_gpu_probe_duration_seconds", "How long NVIDIA's driver took for the last reading of all GPUs.", metric.Gauge, metric.Seconds)
 	probeMemory   = plain("headend_gpu_probe_resident_memory_bytes", "Resident memory of the process that talks to NVIDIA's driver.", metric.Gauge, metric.Bytes)
 	probeRestarts = plain("headend_gpu_probe_restarts_total", "Ends of the process that talks to NVIDIA's driver, by reason.", metric.Counter, metric.None, "reason")

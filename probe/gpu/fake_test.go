@@ -10,6 +10,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -18,20 +19,45 @@ import (
 	"headend-agent/probe/probetest"
 )
 
-// fakeNVML compiles the fake driver library.
-func fakeNVML(t testing.TB, path string, flags ...string) {
+// A library is compiled once for all tests.
+var (
+	newDriver = sync.OnceValues(func() ([]byte, error) { return compileFake() })
+	oldDriver = sync.OnceValues(func() ([]byte, error) { return compileFake("-DOLD_DRIVER") })
+)
+
+// compileFake returns a fake driver library; nil where there is no compiler.
+func compileFake(flags ...string) ([]byte, error) {
+	gcc, err := exec.LookPath("gcc")
+	if err != nil {
+		return nil, nil
+	}
+	dir, err := os.MkdirTemp("", "fakenvml")
+	if err != nil {
+		return nil, err
+	}
+	defer os.RemoveAll(dir)
+	lib := filepath.Join(dir, "lib.so")
+	args := append([]string{"-std=gnu11", "-Wall", "-Wextra", "-Werror", "-O1", "-shared", "-fPIC", "-o", lib, "testdata/fakenvml.c", "-ldl"}, flags...)
+	if out, err := exec.Command(gcc, args...).CombinedOutput(); err != nil {
+		return nil, fmt.Errorf("compile the fake driver library: %w\n%s", err, out)
+	}
+	return os.ReadFile(lib)
+}
+
+// install puts a driver library at path, as another file than was there.
+func install(t testing.TB, path string, compile func() ([]byte, error)) {
 	t.Helper()
 	if !nvmlchild.Built {
 		t.Skip("this build has no NVML (no cgo, or -tags nonvml): nothing to load a driver library")
 	}
-	gcc, err := exec.LookPath("gcc")
+	lib, err := compile()
 	if err != nil {
+		t.Fatal(err)
+	}
+	if lib == nil {
 		t.Skip("the fake driver library needs gcc, which is not installed")
 	}
-	args := append([]string{"-std=gnu11", "-Wall", "-Wextra", "-Werror", "-O1", "-shared", "-fPIC", "-o", path, "testdata/fakenvml.c", "-ldl"}, flags...)
-	if out, err := exec.Command(gcc, args...).CombinedOutput(); err != nil {
-		t.Fatalf("compile the fake driver library: %v\n%s", err, out)
-	}
+	replaceFile(t, path, string(lib))
 }
 
 // machine is one with GPUs of NVIDIA's, whose driver is the fake.
@@ -48,7 +74,7 @@ func newMachine(t testing.TB, script string, addresses ...string) *machine {
 	t.Helper()
 	m := &machine{t: t, dir: t.TempDir(), script: map[string]string{}}
 	m.lib = filepath.Join(m.dir, "libnvidia-ml.so.1")
-	fakeNVML(t, m.lib)
+	install(t, m.lib, newDriver)
 	text, err := os.ReadFile(filepath.Join("testdata", script+".script"))
 	if err != nil {
 		t.Fatal(err)
@@ -68,7 +94,7 @@ func newMachine(t testing.TB, script string, addresses ...string) *machine {
 		t.Fatal(err)
 	}
 	m.nvidia = p.(*nvidia)
-	m.sup.limits.backoff = 0
+	m.sup.limits.backoff, m.sup.limits.patience = 0, 20*time.Second
 	t.Cleanup(func() {
 		m.Close()
 		if b := m.sup.before; b != nil {

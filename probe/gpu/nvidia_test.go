@@ -132,7 +132,7 @@ func TestCrashCostsTheReadings(t *testing.T) {
 // A driver that lacks functions which later ones have: to call one would end the process.
 func TestOldDriver(t *testing.T) {
 	m := newMachine(t, "t4", first)
-	fakeNVML(t, m.lib, "-DOLD_DRIVER")
+	install(t, m.lib, oldDriver)
 	m.set("SystemGetDriverVersion", "418.226.00")
 	has(t, m.good(), `flussonic_gpu_enc{gpu="0",pci="0000:3b:00.0"} 61`, `headend_gpu_memory_used_bytes{gpu="0",pci="0000:3b:00.0"} 2.602565632e+09`,
 		`headend_gpu_engine_utilization_ratio{engine="enc",gpu="0",pci="0000:3b:00.0"} 0.61`, "-headend_gpu_pcie_bytes_total", "-headend_gpu_temperature_margin_celsius",
@@ -143,10 +143,7 @@ func TestOldDriver(t *testing.T) {
 func TestReplacedLibrary(t *testing.T) {
 	m := newMachine(t, "t4", first)
 	has(t, m.good(), `headend_gpu_engine_utilization_ratio{engine="jpeg",gpu="0",pci="0000:3b:00.0"} 0`)
-	fakeNVML(t, m.lib+".new", "-DOLD_DRIVER")
-	if err := os.Rename(m.lib+".new", m.lib); err != nil {
-		t.Fatal(err)
-	}
+	install(t, m.lib, oldDriver)
 	has(t, m.good(), `headend_gpu_engine_utilization_ratio{engine="jpeg",gpu="0",pci="0000:3b:00.0"} 0`)
 	if !m.sup.replaced {
 		t.Error("nobody noticed")

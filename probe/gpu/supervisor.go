@@ -12,28 +12,26 @@ import (
 
 // limits are the times and sizes of a supervisor.
 type limits struct {
-	start   time.Duration // for the library to load and find its devices: seconds, without persistence mode
-	sample  time.Duration // for a report; well below the driver's own time-outs, which come in rows of 45 s
-	step    time.Duration // between two ways to end a child
-	retry   time.Duration // until a driver that was not there is looked for again, if no kernel module comes before
-	backoff time.Duration // until a child that failed gets its first successor; doubled each time
-	longest time.Duration // and at most
-	lost    time.Duration // until a child gets a successor because GPUs are lost: a new one may find them
-	growth  uint64        // memory that a child may gain, bytes
+	start    time.Duration // for the library to load and find its devices: seconds, without persistence mode
+	sample   time.Duration // for a report; well below the driver's own time-outs, which come in rows of 45 s
+	step     time.Duration // between two ways to end a child
+	patience time.Duration // of a round for the child before to go
+	retry    time.Duration // until a driver that was not there is looked for again, if no kernel module comes before
+	backoff  time.Duration // until a child that failed gets its first successor; doubled each time
+	longest  time.Duration // and at most
+	lost     time.Duration // until a child gets a successor because GPUs are lost: a new one may find them
+	growth   uint64        // memory that a child may gain, bytes
 }
 
 func defaultLimits() limits {
 	return limits{
-		start: 30 * time.Second, sample: 10 * time.Second, step: 3 * time.Second, retry: 5 * time.Minute,
+		start: 30 * time.Second, sample: 10 * time.Second, step: 3 * time.Second, patience: time.Second, retry: 5 * time.Minute,
 		backoff: time.Second, longest: 5 * time.Minute, lost: 10 * time.Minute, growth: 64 << 20,
 	}
 }
 
 // Reasons for which a child ends.
 var reasons = []string{"hang", "crash", "protocol", "memory", "driver", "lost", "release"}
-
-// patience is how long a round waits for the child before to go.
-const patience = time.Second
 
 // settled is how many reports a child has made when its memory has found its size.
 const settled = 10
@@ -169,7 +167,7 @@ func (s *supervisor) launch(ctx context.Context) error {
 			s.before = nil
 		case <-ctx.Done():
 			return ctx.Err()
-		case <-time.After(patience):
+		case <-time.After(s.limits.patience):
 			s.state = "stuck"
 			return fmt.Errorf("process %d, which talked to NVIDIA's driver, has not ended yet", s.before.cmd.Process.Pid)
 		}
@@ -266,9 +264,9 @@ func (s *supervisor) renew(r *nvmlchild.Report, whole bool) {
 	if s.reports == settled {
 		s.memory = r.RSS
 	}
-	reason := ""
+	reason, module := "", s.kernel()
 	switch {
-	case s.kernel() != s.module:
+	case module != s.module && module != "":
 		reason = "driver"
 	case s.memory > 0 && r.RSS > s.memory+s.limits.growth:
 		reason = "memory"

@@ -24,7 +24,7 @@ type supervised struct {
 func supervise(t *testing.T, mode string, change func(*limits)) *supervised {
 	s := &supervised{t: t, mode: mode, kernel: "550.54.14"}
 	l := defaultLimits()
-	l.backoff, l.longest = 0, 0
+	l.backoff, l.longest, l.patience = 0, 0, 20*time.Second
 	if change != nil {
 		change(&l)
 	}
@@ -123,7 +123,7 @@ func TestMisbehavingChildIsReplaced(t *testing.T) {
 }
 
 func TestChildThatTheKernelKeepsHasNoSuccessor(t *testing.T) {
-	s := supervise(t, "deaf", func(l *limits) { l.start, l.step = 100*time.Millisecond, time.Hour })
+	s := supervise(t, "deaf", func(l *limits) { l.start, l.step, l.patience = 100*time.Millisecond, time.Hour, 50*time.Millisecond })
 	_, err := s.round()
 	s.expect("hang", "has not answered", err)
 	s.mode = "ok"

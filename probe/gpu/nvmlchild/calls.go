@@ -28,7 +28,8 @@ var calls = []call{
 	{"GetEncoderCapacity", symbols("GetEncoderCapacity"), readCodecs},
 	{"GetEncoderUtilization", symbols("GetEncoderUtilization"), func(_ *driver, g *gpu) nvml.Return {
 		u, _, code := g.dev.GetEncoderUtilization()
-		if code == nvml.SUCCESS && (u > 0 || !g.noEncoder) {
+		g.noEncoder = g.noEncoder && u == 0
+		if code == nvml.SUCCESS && !g.noEncoder {
 			g.readings["enc"] = float64(u)
 		}
 		return code

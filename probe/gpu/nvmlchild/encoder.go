@@ -70,7 +70,7 @@ func history(key string, kind nvml.SamplingType) call {
 			sum, most, n, last = sum+v, max(most, v), n+1, max(last, s.TimeStamp)
 		}
 		g.seen[kind] = last
-		if n > 0 && (key != "enc" || most > 0 || !g.noEncoder) {
+		if n > 0 && (key != "enc" || !g.noEncoder) {
 			g.readings[key+"_average"], g.readings[key+"_max"] = sum/float64(n), most
 		}
 		return code

@@ -17,7 +17,7 @@ type gpu struct {
 	index       int
 	pci         string
 	uuid, name  string
-	noEncoder   bool // it has no NVENC, though its readings say 0 %
+	noEncoder   bool // it has no NVENC, though its readings say 0 %; false again when they say more
 	seen        map[nvml.SamplingType]uint64
 	readings    map[string]float64
 	code        nvml.Return // of the call before

@@ -11,6 +11,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"headend-agent/internal/lean"
 )
 
 // lastGrace is how long the child waits for a call of the library to return when it is to end. Who waits for the child is more patient.
@@ -74,7 +76,7 @@ func serve(library string, in io.Reader, answers io.Writer) int {
 				return 1
 			}
 			if n%leanEvery == settled {
-				lean()
+				lean.Out()
 			}
 		}
 	}

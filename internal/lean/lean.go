@@ -1,4 +1,5 @@
-package nvmlchild
+// Package lean keeps the resident memory of the process small.
+package lean
 
 import (
 	"os"
@@ -8,9 +9,9 @@ import (
 	"syscall"
 )
 
-// lean gives memory back. Most of it is pages of files: the start of a whole agent touches much that the child never uses again. They
-// are given back where nothing has written to them; what is still needed comes again from the page cache.
-func lean() {
+// Out gives memory back: free memory of the heap, and pages of files, the program's above all. To start touches much that is never
+// used again. They are given back where nothing has written to them; what is still needed comes again from the page cache.
+func Out() {
 	debug.FreeOSMemory()
 	smaps, err := os.ReadFile("/proc/self/smaps")
 	if err != nil {
@@ -23,7 +24,8 @@ func lean() {
 
 type mapping struct{ start, end uintptr }
 
-// cleanMappings finds the mappings of files in the text of /proc/PID/smaps that are private, not writable, and have no page of their own.
+// cleanMappings finds the mappings of files in the text of /proc/PID/smaps that are private, not writable, and have no page of their
+// own, be it in memory or swapped out: what the dynamic linker has written is not in the file.
 func cleanMappings(smaps string) []mapping {
 	var found []mapping
 	var m mapping
@@ -31,7 +33,11 @@ func cleanMappings(smaps string) []mapping {
 		f := strings.Fields(line)
 		switch {
 		case len(f) >= 2 && strings.HasSuffix(f[0], ":"):
-			if f[0] == "Anonymous:" && f[1] == "0" && m.end > m.start {
+			own := f[0] == "Anonymous:" || f[0] == "Swap:"
+			if own && f[1] != "0" {
+				m = mapping{}
+			}
+			if f[0] == "Swap:" && m.end > m.start { // the later of the two
 				found = append(found, m)
 			}
 		case len(f) >= 5: // the line that begins a mapping; it ends with the file, if there is one

@@ -103,7 +103,10 @@ func TestPackagesAreReproducible(t *testing.T) {
 		t.Fatalf("want a deb and an rpm for two architectures, got\n%s", first)
 	}
 	tree, dist := t.TempDir(), t.TempDir()
-	files := must(t, nil, "git", "-C", "..", "ls-files", "-co", "--exclude-standard")
+	files, err := run(t, nil, "git", "-C", "..", "ls-files", "-co", "--exclude-standard")
+	if err != nil {
+		t.Skipf("only git knows what belongs to the source: %s", files)
+	}
 	for name := range strings.Lines(files) {
 		name = strings.TrimSpace(name)
 		text, err := os.ReadFile(filepath.Join("..", name))

@@ -172,7 +172,7 @@ func TestStatusPageOfAnOutage(t *testing.T) {
 		document.querySelectorAll('.spark').length > 4 ? '' : health + findings + state + document.body.innerText`)
 	numbersAgree(t, b, a)
 	b.screenshot("healthy-light", "http://"+a.address, "light", 1200, 800)
-	b.screenshot("healthy-dark-phone", "http://"+a.address, "dark", 390, 844)
+	b.screenshot("healthy-light-phone", "http://"+a.address, "light", 390, 844)
 
 	flussonic.stop("sport")
 	line.cut()
@@ -185,7 +185,7 @@ func TestStatusPageOfAnOutage(t *testing.T) {
 
 	line.open(4 * time.Second)
 	b.shows(a.address, "draining", destination+`const p = d.querySelector('progress'); return state == 'draining' && p && p.value > 0 && text.includes('drained in about') ? '' : text`)
-	b.screenshot("draining-light-phone", "http://"+a.address, "light", 390, 844)
+	b.screenshot("draining-dark-phone", "http://"+a.address, "dark", 390, 844)
 
 	if got, err := b.page("http://"+a.address+"/", "String(document.scripts.length)"); err != nil || got != "0" {
 		t.Errorf("%s scripts, %v", got, err)

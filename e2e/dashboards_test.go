@@ -55,13 +55,6 @@ node_disk_read_bytes_total{device="sda"} 5
 node_disk_written_bytes_total{device="sda"} 5
 `
 
-// notYet are the agent's own that come with its other parts.
-const notYet = `
-headend_agent_buffer_slots 1
-headend_agent_buffer_limit_bytes 64e6
-headend_agent_remote_write_clock_offset_seconds{destination="test"} 0
-`
-
 // fakes serves an exposition in which counters count seconds, and returns the section of the probe that relays it under this host's name.
 func fakes(t testing.TB, text string) string {
 	t.Helper()
@@ -127,7 +120,7 @@ func TestDashboardQueries(t *testing.T) {
 	flussonic := startFlussonic(t, "news", "sport")
 	flussonic.stop("sport")
 	startAgent(t, config(prom.write())+"- url: http://"+victoria+"/api/v1/write\n  name: victoria\n  flush_interval: 1s\n"+
-		"probes:\n  flussonic: [{url: \""+flussonic.URL+"\"}]\n"+fakes(t, devices+notYet))
+		"probes:\n  flussonic: [{url: \""+flussonic.URL+"\"}]\n"+fakes(t, devices))
 	queries := dashboardQueries(t)
 	for name, base := range map[string]string{"Prometheus": prom.address, "VictoriaMetrics": victoria} {
 		eventually(t, 40*time.Second, func() error {

@@ -18,16 +18,16 @@ import (
 
 // Config is one entry of the `remote_write:` block, with Prometheus' names for what Prometheus has too.
 type Config struct {
-	URL                   string            `yaml:"url"`
-	Name                  string            `yaml:"name"` // the label "destination"; the URL's host where it is empty
-	RemoteTimeout         model.Duration    `yaml:"remote_timeout"`
-	Headers               map[string]string `yaml:"headers"`
-	WriteRelabelConfigs   []*relabel.Config `yaml:"write_relabel_configs"`
-	ProtobufMessage       string            `yaml:"protobuf_message"`
-	Compression           string            `yaml:"compression"`
-	FlushInterval         model.Duration    `yaml:"flush_interval"`
-	Order                 string            `yaml:"order"`
-	OnRefusal             string            `yaml:"on_refusal"`
+	URL                   string            `yaml:"url"`                      // the receiver's remote-write address
+	Name                  string            `yaml:"name"`                     // the label "destination"; the URL's host where it is empty
+	RemoteTimeout         model.Duration    `yaml:"remote_timeout"`           // of one request
+	Headers               map[string]string `yaml:"headers"`                  // sent with each request; they may be secrets
+	WriteRelabelConfigs   []*relabel.Config `yaml:"write_relabel_configs"`    // as in Prometheus, before sending
+	ProtobufMessage       string            `yaml:"protobuf_message"`         // auto, io.prometheus.write.v2.Request or prometheus.WriteRequest
+	Compression           string            `yaml:"compression"`              // snappy, or zstd where the receiver is VictoriaMetrics
+	FlushInterval         model.Duration    `yaml:"flush_interval"`           // rounds wait at most this long to share a request; 15s to 30s on metered links
+	Order                 string            `yaml:"order"`                    // fifo, or live_first for receivers that take samples out of order
+	OnRefusal             string            `yaml:"on_refusal"`               // split: find what is wrong with a refused batch; drop: give all of it up
 	BacklogBytesPerSecond units.Base2Bytes  `yaml:"backlog_bytes_per_second"` // 0: no limit
 	MaxAge                model.Duration    `yaml:"max_age"`                  // 0: all that the ring holds
 

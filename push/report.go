@@ -18,7 +18,8 @@ type reporter struct {
 	said    map[string]bool // classes that were logged in this outage
 	worked  bool            // something has been answered since the start
 	refused map[string]time.Time
-	skewed  bool // the clocks differ, and that was said
+	last    string // refusal
+	skewed  bool   // the clocks differ, and that was said
 }
 
 const (
@@ -49,6 +50,13 @@ func (r *reporter) trouble(class string, v verdict) {
 	}
 }
 
+// words returns the receiver's own about what it refused last.
+func (r *reporter) words() string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.last
+}
+
 // recovered notes that an attempt got through. It returns how long none did, and whether this is the first one since the start.
 func (r *reporter) recovered() (outage time.Duration, first bool) {
 	r.mu.Lock()
@@ -66,6 +74,7 @@ func (r *reporter) recovered() (outage time.Duration, first bool) {
 func (r *reporter) refusal(text string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	r.last = text
 	status, _, _ := strings.Cut(text, ":")
 	if last, ok := r.refused[status]; ok && time.Since(last) < quiet {
 		return

@@ -15,6 +15,7 @@ type Status struct {
 	Waiting     time.Duration // until the next attempt
 	ClockOffset time.Duration // how far the receiver's clock is ahead, within about a second; 0 where not known
 	HighestSent time.Time     // the newest sample that was delivered; zero before the first
+	Refusal     string        // the receiver's words about what it refused last
 	Suspects    int           // series that the receiver has refused
 	Muted       int           // those of them that are left out for a while
 }
@@ -30,6 +31,7 @@ func (s *Sender) Status() Status {
 	if class == "" {
 		st.Trouble, st.Since = "", time.Time{}
 	}
+	st.Refusal = s.report.words()
 	st.Suspects, st.Muted = s.suspects.counts(time.Now())
 	s.stats.mu.Lock()
 	defer s.stats.mu.Unlock()

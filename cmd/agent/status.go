@@ -2,6 +2,7 @@ package main
 
 import (
 	"net/url"
+	"time"
 
 	"headend-agent/internal/config"
 	"headend-agent/internal/metric"
@@ -12,7 +13,7 @@ import (
 // facts are what the status page shows besides the metrics.
 func (a *agent) facts() web.Facts {
 	a.mu.Lock()
-	cfg, list := a.cfg, a.instances
+	cfg, list, senders := a.cfg, a.instances, a.senders
 	a.mu.Unlock()
 	f := web.Facts{
 		Host: a.opts.env.Hostname, Version: version, Started: a.started, Config: a.opts.configFile, ConfigOK: a.reloadOK.Load(),
@@ -34,7 +35,14 @@ func (a *agent) facts() web.Facts {
 		f.Probes = append(f.Probes, p)
 	}
 	for _, rw := range cfg.RemoteWrite {
-		f.Destinations = append(f.Destinations, web.Destination{Name: rw.Destination(), URL: bareURL(rw.URL), Order: rw.Order})
+		d := web.Destination{Name: rw.Destination(), URL: bareURL(rw.URL), Order: rw.Order, Flush: web.Seconds(time.Duration(rw.FlushInterval).Seconds())}
+		for _, s := range senders {
+			if st := s.Status(); st.Destination == d.Name {
+				d.Protocol, d.Trouble, d.Since, d.Wait, d.Said = st.Protocol, st.Trouble, st.Since, web.Seconds(st.Waiting.Seconds()), st.Refusal
+				d.LastStatus, d.LastRequest = st.LastStatus, st.LastRequest
+			}
+		}
+		f.Destinations = append(f.Destinations, d)
 	}
 	return f
 }
@@ -56,7 +64,15 @@ func bareURL(raw string) string {
 }
 
 func (a *agent) ring(cfg *config.Config) web.Ring {
-	return web.Ring{Mode: "memory", Limit: float64(cfg.Buffer.Size)}
+	p := a.buffer.Picture()
+	r := web.Ring{Mode: string(p.Mode), Path: cfg.Buffer.Path, Limit: float64(cfg.Buffer.Size), Room: p.Room}
+	for _, s := range p.Slots {
+		r.Slots = append(r.Slots, web.Slot{Oldest: s.Oldest, Samples: s.Samples, OnDisk: s.OnDisk})
+	}
+	for _, c := range p.Cursors {
+		r.Cursors = append(r.Cursors, web.Cursor{Destination: c.Destination, Slot: c.Slot})
+	}
+	return r
 }
 
 // absent lists the probes that do not run, and why.

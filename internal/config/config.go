@@ -29,14 +29,14 @@ type Config struct {
 
 // Global is the `global:` block.
 type Global struct {
-	Interval       model.Duration    `yaml:"interval"`
+	Interval       model.Duration    `yaml:"interval"`        // between the rounds of each probe; at least 1s
 	ExternalLabels map[string]string `yaml:"external_labels"` // ${NAME} in values is taken from the environment
 }
 
 // Web is the `web:` block.
 type Web struct {
-	ListenAddress string `yaml:"listen_address"`
-	ConfigFile    string `yaml:"config_file"` // exporter-toolkit's: TLS and basic authentication
+	ListenAddress string `yaml:"listen_address"` // host:port of the agent's own pages
+	ConfigFile    string `yaml:"config_file"`    // exporter-toolkit's: TLS and basic authentication
 }
 
 // Section is what the file says of one probe, or of one target of it.

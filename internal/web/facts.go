@@ -42,6 +42,7 @@ type Destination struct {
 	Name        string    `json:"name"`
 	URL         string    `json:"url"`
 	Order       string    `json:"order,omitempty"`
+	Flush       Seconds   `json:"flush_interval_seconds"`
 	Protocol    string    `json:"protocol,omitempty"`
 	Trouble     string    `json:"trouble,omitempty"` // why nothing gets through
 	Since       time.Time `json:"trouble_since,omitzero"`

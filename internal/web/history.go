@@ -30,7 +30,6 @@ var rules = map[string]rule{
 	"flussonic_net_input_bytes":  {track: "net_in", rate: true},
 	"flussonic_net_output_bytes": {track: "net_out", rate: true},
 	"flussonic_gpu_enc":          {track: "gpu"},
-	"flussonic_clients":          {track: "clients", sum: true},
 	"headend_server_viewers":     {track: "clients", sum: true},
 	"headend_stream_alive":       {track: "streams", sum: true},
 

@@ -109,8 +109,8 @@ func (p Parts) status(h *history) *Status {
 	return s
 }
 
-// late is the age of samples from which on they are a backlog.
-const late = 60 // seconds
+// late is the age of samples, beyond a flush, from which on they are a backlog.
+const late = 15 // seconds
 
 func (d *Destination) fill(r readings, h *history) {
 	const prefix = "headend_agent_remote_write_"
@@ -124,7 +124,7 @@ func (d *Destination) fill(r readings, h *history) {
 		bits := *b * 8
 		d.BitRate = &bits
 	}
-	backlog := d.Oldest != nil && *d.Oldest > late
+	backlog := d.Oldest != nil && *d.Oldest > float64(d.Flush)+late
 	switch {
 	case d.Trouble != "":
 		d.State = "failing"

@@ -19,20 +19,20 @@ import (
 
 // Config is one target, in the words of Prometheus' scrape_config. A limit of 0 is none.
 type Config struct {
-	JobName              string                  `yaml:"job_name"`
-	URL                  string                  `yaml:"url"`
-	Params               url.Values              `yaml:"params"`
-	Labels               map[string]string       `yaml:"labels"` // as of static_configs
-	HonorLabels          bool                    `yaml:"honor_labels"`
+	JobName              string                  `yaml:"job_name"`                 // label job
+	URL                  string                  `yaml:"url"`                      // of the exposition
+	Params               url.Values              `yaml:"params"`                   // of the URL, as in Prometheus
+	Labels               map[string]string       `yaml:"labels"`                   // as of static_configs
+	HonorLabels          bool                    `yaml:"honor_labels"`             // as in Prometheus
 	HonorTimestamps      bool                    `yaml:"honor_timestamps"`         // on unless set
 	EnableCompression    *bool                   `yaml:"enable_compression"`       // unset: not over loopback
 	FallbackProtocol     string                  `yaml:"fallback_scrape_protocol"` // for answers without a usable Content-Type
 	BodySizeLimit        units.Base2Bytes        `yaml:"body_size_limit"`          // after decompression; 64 MiB unless set
-	SampleLimit          int                     `yaml:"sample_limit"`
-	LabelLimit           int                     `yaml:"label_limit"`
-	LabelNameLimit       int                     `yaml:"label_name_length_limit"`
-	LabelValueLimit      int                     `yaml:"label_value_length_limit"`
-	MetricRelabelConfigs []*relabel.Config       `yaml:"metric_relabel_configs"`
+	SampleLimit          int                     `yaml:"sample_limit"`             // as in Prometheus, as are the other limits
+	LabelLimit           int                     `yaml:"label_limit"`              // as in Prometheus
+	LabelNameLimit       int                     `yaml:"label_name_length_limit"`  // as in Prometheus
+	LabelValueLimit      int                     `yaml:"label_value_length_limit"` // as in Prometheus
+	MetricRelabelConfigs []*relabel.Config       `yaml:"metric_relabel_configs"`   // as in Prometheus
 	HTTPClientConfig     config.HTTPClientConfig `yaml:",inline"`
 }
 

@@ -16,7 +16,7 @@ import (
 
 // Config is what all media servers have in common.
 type Config struct {
-	URL              string                  `yaml:"url"`
+	URL              string                  `yaml:"url"`  // of the server, like http://127.0.0.1:80
 	Name             string                  `yaml:"name"` // label server; with it, also of the vendor's metrics
 	HTTPClientConfig config.HTTPClientConfig `yaml:",inline"`
 }

@@ -154,6 +154,13 @@ func TestDoctorOfMachine(t *testing.T) {
 	}
 }
 
+// Neither does the status page show them.
+func TestBareURL(t *testing.T) {
+	if got := bareURL("https://user:hidden@prometheus.example:9090/hidden/api/v1/write?token=hidden"); got != "https://prometheus.example:9090" {
+		t.Error(got)
+	}
+}
+
 // A machine without devices is well, one with a silent device is not.
 func TestDoctorOfDevices(t *testing.T) {
 	for _, c := range []struct {

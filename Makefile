@@ -2,11 +2,13 @@
 VERSION  ?= $(shell cat VERSION)
 REVISION ?= $(shell git rev-parse --short HEAD 2>/dev/null || echo unknown)
 BUILT    ?= $(shell git log -1 --format=%cd --date=format:%Y-%m-%dT%H:%M:%SZ 2>/dev/null || echo 2026-11-01T00:00:00Z)
-LDFLAGS   = -s -w -X main.version=$(VERSION) -X main.revision=$(REVISION) -X main.built=$(BUILT)
+# Functions of NVIDIA's library are bound when they are called: a host without it must start. Some distributions bind all at once.
+LAZY      = -extldflags=-Wl,-z,lazy
+LDFLAGS   = $(LAZY) -s -w -X main.version=$(VERSION) -X main.revision=$(REVISION) -X main.built=$(BUILT)
 BINARY    = build/headend-agent
 FUZZTIME ?= 10s
 
-.PHONY: build packages run test e2e lint fuzz bench check docs clean
+.PHONY: build packages run test e2e lint gpu-smoke fuzz bench check docs clean
 
 build:
 	go build -trimpath -ldflags '$(LDFLAGS)' -o $(BINARY) ./cmd/agent
@@ -20,7 +22,7 @@ run: build
 
 test:
 	go vet ./...
-	go test ./...
+	go test -ldflags '$(LAZY)' ./...
 
 # The real agent against the real node_exporter, Prometheus and VictoriaMetrics; packages are installed where they are missing.
 e2e: build
@@ -31,6 +33,10 @@ lint:
 	@test -z "$$(gofmt -l . | tee /dev/stderr)"
 	go vet ./...
 	cd e2e && go vet ./...
+
+# On a machine with an NVIDIA GPU: every call to its driver with return code, cost and readings. LIBRARY= names another library.
+gpu-smoke: build
+	$(BINARY) gpu-child --smoke $(if $(LIBRARY),--library=$(LIBRARY))
 
 # Every fuzz target of every package, one after the other.
 fuzz:
@@ -43,8 +49,9 @@ fuzz:
 bench:
 	go test -run '^$$' -bench . -benchmem ./...
 
-# METRICS.md from the descriptors, golden texts from what the probes say now: look at the diff.
+# METRICS.md from the descriptors, docs/configuration.md from the structs, the dashboards: look at the diff.
 docs:
+	go run ./packaging/grafana
 	go test ./cmd/agent -run TestMetricsPage -update
 
 check: lint test e2e

@@ -1,7 +1,13 @@
 // Package buffer keeps every round until each destination has acknowledged it, within bounds.
+//
+// New rounds are hot: in memory as they came, and in the tail, a log on tmpfs. From there they are either acknowledged and gone, or
+// sealed into blocks, a few dozen at a time. Blocks fill segments; while a destination is late, segments are written to the slots
+// of the ring on disk. Samples are numbered in the order of their coming, and everything here is said in those numbers: what
+// a block holds, how far a destination is, what is missing.
 package buffer
 
 import (
+	"log/slog"
 	"slices"
 	"sync"
 	"time"
@@ -11,33 +17,44 @@ import (
 
 // Buffer is one ring that serves all destinations. Its methods may be called from any goroutine.
 type Buffer struct {
-	cfg Config
+	cfg    Config
+	table  *metric.Table
+	log    *slog.Logger
+	fs     FS
+	pack   packer
+	opened time.Time
+	stop   chan struct{}
+	wake   chan struct{}
+	done   sync.WaitGroup
+	io     sync.Mutex // held while the disk is written; taken before mu
 
-	mu      sync.Mutex
-	rounds  []stored // oldest first
-	next    uint64   // sequence number of the next round
-	bytes   int      // of rounds
-	offsets map[metric.Epoch]int64
-	readers map[string]*Reader
-	grown   chan struct{} // closed, and made anew, when a reader may find something new
-	appends uint64        // samples appended, ever
+	mu       sync.Mutex
+	book     *book
+	live     map[metric.SourceID]int // series of each source's newest round
+	writer   blockWriter
+	scratch  []byte
+	chain    int // blocks and bytes since the last key block
+	chained  int
+	hot      []hotRound // oldest first, all in book's numbers
+	segments []*segment // oldest first, none empty
+	open     *segment   // takes the next block; nil before the first one
+	next     uint64     // number of the next sample
+	nextLap  uint64
+	memory   int // bytes of hot and of payloads in memory
+	epochs   []epochOffset
+	boot     metric.Epoch // of rounds of this boot that are not stamped; 0 while nobody has said
+	readers  map[string]*Reader
+	dormant  []cursor      // of destinations that are not configured
+	grown    chan struct{} // closed, and made anew, when a reader may find something new
+	appends  uint64        // samples appended, ever
+	disk     diskState
+	tail     *tail
+	tailDir  string // "" where there is no place for one
 }
 
-// stored is a round with the buffer's own copy of its values.
-type stored struct {
-	metric.Round
-	seq uint64
-	at  time.Time // of the Append
-}
-
-// Open makes a buffer. It fails for a wrong configuration only.
-func Open(cfg Config) (*Buffer, error) {
-	if err := cfg.Validate(); err != nil {
-		return nil, err
-	}
-	return &Buffer{
-		cfg: cfg, offsets: map[metric.Epoch]int64{}, readers: map[string]*Reader{}, grown: make(chan struct{}),
-	}, nil
+type hotRound struct {
+	round
+	at time.Time // of the Append
 }
 
 // Append takes a round. It never blocks on a disk and never fails the caller: what there is no room for displaces the
@@ -46,80 +63,140 @@ func (b *Buffer) Append(r metric.Round) {
 	if len(r.Values) == 0 {
 		return
 	}
-	r.Values = slices.Clone(r.Values)
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.rounds = append(b.rounds, stored{r, b.next, time.Now()})
-	b.next++
-	b.bytes += cost(r)
-	b.appends += uint64(len(r.Values))
-	for b.bytes > int(b.cfg.Memory) && len(b.rounds) > 1 {
-		b.dropOldest()
+	if r.Unset {
+		b.boot = r.Epoch
 	}
+	b.live[r.Source] = len(r.Series)
+	b.appendRound(r)
 	b.signal()
+}
+
+// appendRound takes a round in pieces that fit a block each.
+func (b *Buffer) appendRound(r metric.Round) {
+	list, ok := b.book.find(r.Series)
+	if !ok {
+		if list, ok = b.enter(r.Series); !ok {
+			half := len(r.Series) / 2
+			first, second := r, r
+			first.Series, first.Values = r.Series[:half:half], r.Values[:half]
+			second.Series, second.Values = r.Series[half:], r.Values[half:]
+			b.appendRound(first)
+			b.appendRound(second)
+			return
+		}
+	}
+	b.appends += uint64(len(r.Values))
+	b.keep(hotRound{round{
+		seq: b.next, timeMs: r.TimeMs, startMs: r.StartMs, epoch: r.Epoch, unset: r.Unset, list: list, values: slices.Clone(r.Values),
+	}, time.Now()})
+	if b.tail != nil {
+		b.tailed(b.tail.append(b.book, &b.pack, &b.hot[len(b.hot)-1].round))
+		b.trimTail()
+	}
+	b.bound()
+}
+
+// keep makes a round the newest hot one.
+func (b *Buffer) keep(r hotRound) {
+	if n := b.hotSamples(); n+len(r.values) > maxBlockSamples {
+		b.seal()
+	}
+	b.hot = append(b.hot, r)
+	b.memory += cost(&r.round)
+	b.next = r.seq + uint64(len(r.values))
+}
+
+func (b *Buffer) hotSamples() int {
+	if len(b.hot) == 0 {
+		return 0
+	}
+	return int(b.next - b.hot[0].seq)
+}
+
+func cost(r *round) int { return 96 + 8*len(r.values) }
+
+// Bounds of a dictionary: it has to leave a slot room for a block.
+const (
+	maxBookPacked = 384 << 10
+	staleSeries   = 4096 // so many more than twice the living ones, and a new book is begun
+	staleEntries  = 64 << 10
+)
+
+// enter finds a list in the book, or makes it. It is false where the series are too many for one book: they have to be split.
+func (b *Buffer) enter(refs []metric.Ref) (list uint32, ok bool) {
+	if len(refs) > maxBlockSamples {
+		return 0, false
+	}
+	living := 0
+	for _, n := range b.live {
+		living += n
+	}
+	if len(b.book.series) > 2*living+staleSeries || b.book.entries > 16*living+staleEntries {
+		b.turnPage()
+	}
+	return b.enterInto(refs)
+}
+
+func (b *Buffer) enterInto(refs []metric.Ref) (list uint32, ok bool) {
+	list = b.book.add(refs)
+	if b.book.fits(&b.pack) {
+		return list, true
+	}
+	b.turnPage()
+	list = b.book.add(refs)
+	return list, b.book.fits(&b.pack) || len(refs) == 1
+}
+
+// turnPage begins a new book.
+func (b *Buffer) turnPage() {
+	b.seal()
+	b.book = newBook(b.book.id + 1)
 }
 
 // Restamp tells that the clock of an epoch was wrong by offsetMs: what is not yet sent of it gets times that much later.
 func (b *Buffer) Restamp(e metric.Epoch, offsetMs int64) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.offsets[e] = offsetMs
+	b.epochs = slices.DeleteFunc(b.epochs, func(o epochOffset) bool { return o.epoch == e })
+	b.epochs = append(b.epochs, epochOffset{e, offsetMs})
+	if n := len(b.epochs) - maxEpochs; n > 0 {
+		b.epochs = b.epochs[n:]
+	}
+	if e.Unset() {
+		b.boot = e
+	}
+	b.saveCursors()
 	b.signal()
 }
 
-// cost is what a round weighs in memory. Its Series slice is shared with its neighbours; counting it once more for each keeps
-// the bound safe where they come and go.
-func cost(r metric.Round) int { return 128 + 16*len(r.Values) }
+// stampKind says what is known of a round's time.
+type stampKind uint8
+
+const (
+	stamped stampKind = iota
+	stampLater
+	stampNever // the boot that could have told is gone
+)
+
+// offsetIn returns what to add to the times of a round. boot is the epoch of this boot's rounds that are not stamped, or 0.
+func offsetIn(known []epochOffset, boot, e metric.Epoch, unset bool) (int64, stampKind) {
+	for _, o := range known {
+		if o.epoch == e {
+			return o.offset, stamped
+		}
+	}
+	switch {
+	case !unset:
+		return 0, stamped
+	case boot == 0 || boot == e:
+		return 0, stampLater
+	}
+	return 0, stampNever
+}
 
 func (b *Buffer) signal() {
 	close(b.grown)
 	b.grown = make(chan struct{})
 }
-
-// dropOldest makes room, at the expense of the destinations that still want the oldest round.
-func (b *Buffer) dropOldest() {
-	old := &b.rounds[0]
-	for _, r := range b.readers {
-		if r.at.seq == old.seq {
-			r.overwrite(len(old.Values))
-		}
-	}
-	b.cut(old.seq + 1)
-}
-
-// cut forgets the rounds before a sequence number.
-func (b *Buffer) cut(seq uint64) {
-	n := 0
-	for n < len(b.rounds) && b.rounds[n].seq < seq {
-		b.bytes -= cost(b.rounds[n].Round)
-		b.rounds[n] = stored{}
-		n++
-	}
-	b.rounds = b.rounds[n:]
-	if cap(b.rounds) > 4*len(b.rounds)+64 {
-		b.rounds = slices.Clone(b.rounds)
-	}
-}
-
-// release forgets what every destination has. With no destination at all everything stays, as far as there is room: one may come.
-func (b *Buffer) release() {
-	if len(b.readers) == 0 {
-		return
-	}
-	least := b.next
-	for _, r := range b.readers {
-		least = min(least, r.at.seq)
-	}
-	b.cut(least)
-}
-
-// first is the sequence number of the oldest round kept.
-func (b *Buffer) first() uint64 {
-	if len(b.rounds) == 0 {
-		return b.next
-	}
-	return b.rounds[0].seq
-}
-
-// Close ends the buffer's work. Readers see no more data.
-func (b *Buffer) Close() error { return nil }

@@ -1,50 +1,106 @@
 package buffer
 
-import "headend-agent/internal/metric"
+import (
+	"slices"
 
-// grouper turns rounds into samples by series: first it notes the pieces, then it lays all samples of a series side by side.
-// Its memory is used again.
+	"headend-agent/internal/metric"
+)
+
+// grouper turns rounds into samples by series: first it notes the samples as they come, then it lays all of a series side by
+// side. Its memory is used again.
 type grouper struct {
-	pieces []piece
-	index  map[metric.Ref]int32
+	book   uint32  // which the numbers are of,
+	others bool    // and there were others before
+	places []int32 // by number of the series: 1 + its place in series
+	byRef  map[metric.Ref]int32
 	series []metric.Samples
+	ids    []uint32 // of series
 	counts []int32
-	slots  []int32 // for each sample of each piece, its series
+
+	// For each sample, in the order of their coming.
+	slots []int32
+	flat  []float64
+	ends  []roundEnd
+
 	times  []int64
 	values []float64
 }
 
-type piece struct {
-	series []metric.Ref
-	values []float64
+// roundEnd tells that the samples up to a place are of one time.
+type roundEnd struct {
 	timeMs int64
-	slots  []int32
+	place  int
 }
 
-func (g *grouper) reset() {
-	clear(g.index)
-	clear(g.pieces) // they hold on to rounds
+// reset forgets all. About so many samples are to come.
+func (g *grouper) reset(samples int) {
+	g.slots, g.flat = slices.Grow(g.slots[:0], samples), slices.Grow(g.flat[:0], samples)
+	g.forget()
+	g.book, g.others = 0, false
+	clear(g.byRef)
 	clear(g.series)
-	g.pieces, g.series, g.counts, g.slots = g.pieces[:0], g.series[:0], g.counts[:0], g.slots[:0]
+	g.series, g.counts, g.ends = g.series[:0], g.counts[:0], g.ends[:0]
 }
 
-func (g *grouper) add(series []metric.Ref, values []float64, timeMs, startMs int64) {
-	if g.index == nil {
-		g.index = map[metric.Ref]int32{}
+func (g *grouper) forget() {
+	for _, id := range g.ids {
+		g.places[id] = 0
 	}
-	from := len(g.slots)
-	for _, ref := range series {
-		i, ok := g.index[ref]
-		if !ok {
-			i = int32(len(g.series))
-			g.index[ref] = i
-			g.series = append(g.series, metric.Samples{Ref: ref, StartMs: startMs})
-			g.counts = append(g.counts, 0)
+	g.ids = g.ids[:0]
+}
+
+// turn goes over to another book. From then on series are known by more than their number.
+func (g *grouper) turn(k *book) {
+	g.book = k.id
+	if len(g.series) == 0 {
+		return
+	}
+	g.forget()
+	g.others = true
+	if g.byRef == nil {
+		g.byRef = map[metric.Ref]int32{}
+	}
+	for i := range g.series {
+		g.byRef[g.series[i].Ref] = int32(i + 1)
+	}
+}
+
+// add takes samples of the series with the numbers ids in k.
+func (g *grouper) add(k *book, ids []uint32, values []float64, timeMs, startMs int64) {
+	if k.id != g.book {
+		g.turn(k)
+	}
+	g.places = extendTo(g.places, len(k.series))
+	if n := min(len(k.series), cap(g.slots)); cap(g.series) < n {
+		g.series, g.ids, g.counts = slices.Grow(g.series, n-len(g.series)), slices.Grow(g.ids, n-len(g.ids)), slices.Grow(g.counts, n-len(g.counts))
+	}
+	for _, id := range ids {
+		place := g.places[id]
+		if place == 0 {
+			place = g.enter(k.series[id], startMs)
+			g.ids = append(g.ids, id)
+			g.places[id] = place
 		}
-		g.counts[i]++
-		g.slots = append(g.slots, i)
+		g.counts[place-1]++
+		g.slots = append(g.slots, place-1)
 	}
-	g.pieces = append(g.pieces, piece{series, values, timeMs, g.slots[from:len(g.slots):len(g.slots)]})
+	g.flat = append(g.flat, values...)
+	g.ends = append(g.ends, roundEnd{timeMs, len(g.slots)})
+}
+
+// enter returns the place of a series whose number is new.
+func (g *grouper) enter(r metric.Ref, startMs int64) int32 {
+	if g.others {
+		if place := g.byRef[r]; place != 0 {
+			return place
+		}
+	}
+	g.series, g.counts = append(g.series, metric.Samples{Ref: r, StartMs: startMs}), append(g.counts, 0)
+	place := int32(len(g.series))
+	if g.others {
+		g.byRef[r] = place
+	}
+	return place
 }
 
 func (g *grouper) finish(b *metric.Batch) {
@@ -56,11 +112,11 @@ func (g *grouper) finish(b *metric.Batch) {
 		g.series[i].TimesMs, g.series[i].Values = g.times[from:from:to], g.values[from:from:to]
 		from = to
 	}
-	for _, p := range g.pieces {
-		for k, i := range p.slots {
-			s := &g.series[i]
-			s.TimesMs = append(s.TimesMs, p.timeMs)
-			s.Values = append(s.Values, p.values[k])
+	k := 0
+	for _, r := range g.ends {
+		for ; k < r.place; k++ {
+			s := &g.series[g.slots[k]]
+			s.TimesMs, s.Values = append(s.TimesMs, r.timeMs), append(s.Values, g.flat[k])
 		}
 	}
 	b.Series, b.Count = g.series, total

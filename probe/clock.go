@@ -38,7 +38,11 @@ func NewClock(built time.Time, proc string, restamp func(metric.Epoch, int64)) *
 	id, _ := os.ReadFile(filepath.Join(proc, "sys/kernel/random/boot_id"))
 	h := fnv.New64a()
 	h.Write(id)
-	return newClock(built, h.Sum64(), time.Now, monotonic, restamp)
+	c := newClock(built, h.Sum64(), time.Now, monotonic, restamp)
+	if !c.unset { // for what an agent before this one has left of the time before the clock was set
+		restamp(metric.Epoch(c.boot|1), c.offset.Milliseconds())
+	}
+	return c
 }
 
 // monotonic is the time since boot, suspended time included.

@@ -17,6 +17,12 @@ type Probe interface {
 	Collect(ctx context.Context, out *metric.Set) error
 }
 
+// Heir is a Probe that holds something open between runs, like a process, and hands it on when the configuration is read again.
+type Heir interface {
+	// Inherit takes over what before has open. before is of the same source, and not used again.
+	Inherit(before Probe)
+}
+
 // Kind is one way to make probes.
 type Kind struct {
 	Name  string         // the key in the configuration, and the label "probe"

@@ -3,6 +3,7 @@ package probe
 import (
 	"context"
 	"hash/fnv"
+	"io"
 	"log/slog"
 	"sync"
 	"time"
@@ -79,6 +80,11 @@ func (r *Runner) Apply(ctx context.Context, instances []Instance) {
 		if old := before[i.Source()]; old != nil {
 			j.set, j.stuck, j.last, j.latest, j.state = old.set, old.stuck, old.last, old.latest, old.state
 			delete(before, i.Source())
+			if heir, ok := i.Probe.(Heir); ok {
+				heir.Inherit(old.Probe)
+			} else {
+				finish(old.Probe)
+			}
 		} else {
 			j.set = metric.NewSet(r.table, SeriesLimit)
 		}
@@ -87,6 +93,14 @@ func (r *Runner) Apply(ctx context.Context, instances []Instance) {
 	}
 	for _, j := range before {
 		j.fail(r.clock.stamp(0))
+		finish(j.Probe)
+	}
+}
+
+// finish closes a probe that can be closed. An abandoned run of it may still be under way.
+func finish(p Probe) {
+	if c, ok := p.(io.Closer); ok {
+		c.Close()
 	}
 }
 

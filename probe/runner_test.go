@@ -32,6 +32,7 @@ type bench struct {
 	mu      sync.Mutex
 	lines   []string
 	stamps  []string
+	fixes   []string // of epochs
 	logged  strings.Builder
 	started time.Time
 	built   time.Time
@@ -46,7 +47,7 @@ func (b *bench) run(instances ...Instance) (stop func()) {
 	if b.Runner == nil {
 		clock := newClock(b.built, 0xb007, func() time.Time { return time.Now().Add(b.shift) }, func() time.Duration { return time.Since(b.started) + time.Hour },
 			func(e metric.Epoch, ms int64) {
-				b.stamps = append(b.stamps, fmt.Sprintf("%x%+d", uint64(e), ms))
+				b.fixes = append(b.fixes, fmt.Sprintf("%x%+d", uint64(e), ms))
 			})
 		b.Runner = NewRunner(metric.NewTable(), clock, b.sink, "host", slog.New(slog.NewTextHandler(&b.logged, nil)))
 	}
@@ -223,6 +224,47 @@ func TestReloadEndsSeriesOfProbesThatWentButStopDoesNot(t *testing.T) {
 	})
 }
 
+// holder is a probe that holds something open.
+type holder struct {
+	probeFunc
+	holds  *string
+	closed *int
+}
+
+func (h *holder) Close() error { *h.closed++; return nil }
+
+func (h *holder) Inherit(before Probe) { h.holds = before.(*holder).holds }
+
+// closer is one that only wants to be closed.
+type closer struct {
+	probeFunc
+	closed *int
+}
+
+func (c closer) Close() error { *c.closed++; return nil }
+
+func TestReloadHandsOnWhatProbesHoldOpen(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench(t)
+		closed, thing := 0, "open"
+		heir := func(holds *string) Instance {
+			return Instance{Kind: "heir", Probe: &holder{steady, holds, &closed}, Interval: 10 * time.Second}
+		}
+		plain := Instance{Kind: "plain", Probe: closer{steady, &closed}, Interval: 10 * time.Second}
+		b.run(heir(&thing), plain)
+		next := heir(nil)
+		b.run(next, plain)
+		if got := next.Probe.(*holder).holds; got != &thing || closed != 1 { // the plain one's predecessor
+			t.Errorf("inherited %v, closed %d, want 1", got, closed)
+		}
+		stop := b.run()
+		if closed != 3 {
+			t.Errorf("closed %d, want all 3", closed)
+		}
+		stop()
+	})
+}
+
 func TestSmallStepBackIsWaitedOut(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBench(t)
@@ -263,12 +305,12 @@ func TestLargeStepsBeginNewEpochs(t *testing.T) {
 			t.Fatalf("%d steps, want 1", got)
 		}
 		want := "-3600000"
-		for _, s := range b.stamps {
+		for _, s := range b.fixes {
 			if strings.HasSuffix(s, want) {
 				return
 			}
 		}
-		t.Errorf("no correction by an hour in %v", b.stamps)
+		t.Errorf("no correction by an hour in %v", b.fixes)
 	})
 }
 
@@ -287,11 +329,11 @@ func TestUnsetClock(t *testing.T) {
 		// The unset epoch is the boot's, and its times count from boot: an hour before the bench began.
 		want := fmt.Sprintf("b007+%d", b.started.Add(-time.Hour).UnixMilli())
 		found := false
-		for _, s := range b.stamps {
+		for _, s := range b.fixes {
 			found = found || s == want
 		}
 		if !found {
-			t.Errorf("no %s in %v", want, b.stamps)
+			t.Errorf("no %s in %v", want, b.fixes)
 		}
 	})
 }

@@ -1,119 +1,137 @@
 package push
 
 import (
-	"bytes"
 	"context"
-	"fmt"
+	"errors"
 	"io"
 	"net/http"
+	"net/http/httptrace"
 	"net/textproto"
-	"strconv"
-	"strings"
+	"net/url"
+	"sync"
 	"time"
-
-	"github.com/golang/snappy"
-	promconfig "github.com/prometheus/common/config"
 )
 
-// client posts request bodies to one destination.
+// client posts request bodies to one destination, one at a time.
 type client struct {
 	url     string
 	headers map[string]string
 	agent   string
-	timeout time.Duration
 	http    *http.Client
-	packed  []byte
+	secrets *redactor
+	fresh   time.Time // when the connections were last given up
+	stale   bool      // they are to be given up before the next request: the address may have changed
 }
 
 func newClient(cfg Config, version string) (*client, error) {
-	hc := cfg.HTTP
-	hc.EnableHTTP2 = false // a hung multiplexed connection behind NAT stalls everything
-	c, err := promconfig.NewClientFromConfig(hc, cfg.Destination(), promconfig.WithHTTP2Disabled(), promconfig.WithIdleConnTimeout(50*time.Second))
+	c, err := newHTTPClient(cfg)
 	if err != nil {
-		return nil, fmt.Errorf("remote_write %s: %w", cfg.Destination(), err)
+		return nil, err
 	}
 	return &client{
-		url: cfg.URL, headers: cfg.Headers, agent: "headend-agent/" + version, timeout: time.Duration(cfg.RemoteTimeout), http: c,
+		url: cfg.URL, headers: cfg.Headers, agent: "headend-agent/" + version, http: c, secrets: newRedactor(cfg), fresh: time.Now(),
 	}, nil
 }
-
-// protocol is one of the two messages with its headers.
-type protocol struct {
-	message     string
-	contentType string
-	version     string
-}
-
-var (
-	protocolV1 = protocol{MessageV1, "application/x-protobuf", "0.1.0"}
-	protocolV2 = protocol{MessageV2, "application/x-protobuf;proto=" + MessageV2, "2.0.0"}
-)
 
 // reserved tells whether the protocol sets a header itself.
 func reserved(header string) bool {
 	switch textproto.CanonicalMIMEHeaderKey(header) {
-	case "Content-Encoding", "Content-Type", "X-Prometheus-Remote-Write-Version", "User-Agent", "Host", "Content-Length":
+	case "Content-Encoding", "Content-Type", versionHeader, "User-Agent", "Host", "Content-Length":
 		return true
 	}
 	return false
 }
 
-// answer is what came back for one request.
-type answer struct {
-	status     int // 0: none came
-	err        error
-	written    int // samples, by the 2.0 headers; -1 where the receiver did not say
-	retryAfter time.Duration
-	text       string // of an error, at most maxErrorText
-	sent       int    // bytes of the request's body
-}
-
-const maxErrorText = 1024
-
 // post sends one body. It never fails: what went wrong is in the answer.
-func (c *client) post(ctx context.Context, p protocol, body []byte) answer {
-	c.packed = snappy.Encode(c.packed[:cap(c.packed)], body)
-	a := answer{written: -1, sent: len(c.packed)}
-	ctx, cancel := context.WithTimeout(ctx, c.timeout)
+func (c *client) post(ctx context.Context, p *protocol, packed []byte, timeout time.Duration) answer {
+	a := answer{written: -1, started: time.Now()}
+	if c.stale || a.started.Sub(c.fresh) >= connectionAge {
+		c.http.CloseIdleConnections()
+		c.stale, c.fresh = false, a.started
+	}
+	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, c.url, bytes.NewReader(c.packed))
+	c.secrets.begin()
+	trace := &httptrace.ClientTrace{WroteHeaderField: c.secrets.wrote}
+	body := &payload{data: packed}
+	req, err := http.NewRequestWithContext(httptrace.WithClientTrace(ctx, trace), http.MethodPost, c.url, body)
 	if err != nil {
-		a.err = err
+		a.fail(err, c.secrets)
 		return a
+	}
+	req.ContentLength = int64(len(packed))
+	req.GetBody = func() (io.ReadCloser, error) { // for redirects, and for connections that end before they take anything
+		body.rewind()
+		return body, nil
 	}
 	for k, v := range c.headers {
 		req.Header.Set(k, v)
 	}
-	req.Header.Set("Content-Encoding", "snappy")
+	req.Header.Set("Content-Encoding", p.encoding)
 	req.Header.Set("Content-Type", p.contentType)
-	req.Header.Set("X-Prometheus-Remote-Write-Version", p.version)
+	req.Header.Set(p.header, p.version)
 	req.Header.Set("User-Agent", c.agent)
 	resp, err := c.http.Do(req)
+	a.took = time.Since(a.started)
 	if err != nil {
-		a.err = err
-		c.http.CloseIdleConnections() // the address may have changed
+		a.lost = body.stop()
+		a.slow = !a.lost && body.begun() && errors.Is(ctx.Err(), context.DeadlineExceeded)
+		a.fail(err, c.secrets)
 		return a
 	}
-	defer resp.Body.Close()
-	a.status = resp.StatusCode
-	if n, err := strconv.Atoi(resp.Header.Get("X-Prometheus-Remote-Write-Samples-Written")); err == nil {
-		a.written = n
-	}
-	a.retryAfter = parseRetryAfter(resp.Header.Get("Retry-After"), time.Now())
-	text, _ := io.ReadAll(io.LimitReader(resp.Body, maxErrorText))
-	if a.status/100 != 2 {
-		a.text = strings.TrimSpace(string(text))
-	}
+	a.read(resp, cancel, c.secrets)
 	return a
 }
 
-// parseRetryAfter reads seconds or an HTTP date; what is past or unreadable is 0.
-func parseRetryAfter(s string, now time.Time) time.Duration {
-	if n, err := strconv.Atoi(s); err == nil {
-		return time.Duration(min(max(n, 0), int(retryAfterMax/time.Second))) * time.Second
+// payload is a body that knows how much of it was taken: what was not read to the end, the receiver cannot have.
+type payload struct {
+	mu   sync.Mutex
+	data []byte
+	at   int
+	over bool
+}
+
+func (p *payload) Read(b []byte) (int, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.over {
+		return 0, errors.New("the request has ended")
 	}
-	if t, err := http.ParseTime(s); err == nil {
-		return max(0, t.Sub(now))
+	if p.at == len(p.data) {
+		return 0, io.EOF
 	}
-	return 0
+	n := copy(b, p.data[p.at:])
+	p.at += n
+	return n, nil
+}
+
+func (p *payload) Close() error { return nil }
+
+func (p *payload) rewind() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.at = 0
+}
+
+func (p *payload) begun() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.at > 0
+}
+
+// stop ends the reading and tells whether it had come to the end.
+func (p *payload) stop() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.over = true
+	return p.at == len(p.data)
+}
+
+// bare takes the URL off an error: it may hold secrets.
+func bare(err error) error {
+	var u *url.Error
+	for errors.As(err, &u) {
+		err = u.Err
+	}
+	return err
 }

@@ -7,6 +7,7 @@ import (
 	"net/url"
 	"os"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/alecthomas/units"
@@ -33,11 +34,20 @@ type Config struct {
 	HTTP promconfig.HTTPClientConfig `yaml:",inline"`
 }
 
-// Protocol messages, as `protobuf_message` names them.
+// What `protobuf_message`, `compression`, `order` and `on_refusal` may say.
 const (
 	MessageAuto = "auto"
 	MessageV1   = "prometheus.WriteRequest"
 	MessageV2   = "io.prometheus.write.v2.Request"
+
+	CompressionSnappy = "snappy"
+	CompressionZstd   = "zstd" // VictoriaMetrics only, and 1.0
+
+	OrderFIFO      = "fifo"
+	OrderLiveFirst = "live_first"
+
+	RefusalSplit = "split"
+	RefusalDrop  = "drop"
 )
 
 // DefaultConfig is what holds where an entry says nothing.
@@ -45,10 +55,10 @@ func DefaultConfig() Config {
 	return Config{
 		RemoteTimeout:         model.Duration(30 * time.Second),
 		ProtobufMessage:       MessageAuto,
-		Compression:           "snappy",
+		Compression:           CompressionSnappy,
 		FlushInterval:         model.Duration(5 * time.Second),
-		Order:                 "fifo",
-		OnRefusal:             "split",
+		Order:                 OrderFIFO,
+		OnRefusal:             RefusalSplit,
 		BacklogBytesPerSecond: 256 * units.KiB,
 		HTTP:                  promconfig.DefaultHTTPClientConfig,
 	}
@@ -75,28 +85,39 @@ func (c Config) Validate() error {
 	if err != nil {
 		return errors.New("url cannot be read; write it like https://prometheus.example/api/v1/write") // it may hold a password
 	}
-	if (u.Scheme != "http" && u.Scheme != "https") || u.Host == "" {
-		return fmt.Errorf("url %q needs http:// or https:// and a host", u.Redacted())
+	if (u.Scheme != "http" && u.Scheme != "https") || u.Hostname() == "" {
+		return fmt.Errorf("url%s needs http:// or https:// and a host", harmless(c.URL))
 	}
 	for _, choice := range []struct {
 		key, value string
 		allowed    []string
 	}{
 		{"protobuf_message", c.ProtobufMessage, []string{MessageAuto, MessageV2, MessageV1}},
-		{"compression", c.Compression, []string{"snappy"}},
-		{"order", c.Order, []string{"fifo"}},
-		{"on_refusal", c.OnRefusal, []string{"split"}},
+		{"compression", c.Compression, []string{CompressionSnappy, CompressionZstd}},
+		{"order", c.Order, []string{OrderFIFO, OrderLiveFirst}},
+		{"on_refusal", c.OnRefusal, []string{RefusalSplit, RefusalDrop}},
 	} {
 		if err := oneOf(choice.key, choice.value, choice.allowed); err != nil {
 			return err
 		}
 	}
-	if c.FlushInterval < 0 || c.RemoteTimeout <= 0 {
-		return errors.New("flush_interval must not be negative and remote_timeout must be above 0")
+	if c.Compression == CompressionZstd && c.ProtobufMessage == MessageV2 {
+		return errors.New("compression: zstd is VictoriaMetrics' own, which takes 1.0; leave protobuf_message at auto, or use snappy")
+	}
+	if c.FlushInterval < 0 || c.RemoteTimeout <= 0 || c.MaxAge < 0 || c.BacklogBytesPerSecond < 0 {
+		return errors.New("flush_interval, max_age and backlog_bytes_per_second must not be negative and remote_timeout must be above 0")
 	}
 	for name := range c.Headers {
 		if reserved(name) {
 			return fmt.Errorf("headers: %s is set by the protocol and cannot be changed", name)
+		}
+	}
+	for i, r := range c.WriteRelabelConfigs {
+		if r == nil {
+			return fmt.Errorf("write_relabel_configs[%d] is empty", i)
+		}
+		if err := r.Validate(model.UTF8Validation); err != nil {
+			return fmt.Errorf("write_relabel_configs[%d]: %w", i, err)
 		}
 	}
 	if err := c.HTTP.Validate(); err != nil {
@@ -105,8 +126,8 @@ func (c Config) Validate() error {
 	return c.readable()
 }
 
-// readable complains at start about secret files that cannot be read; they are read anew for each request.
-func (c Config) readable() error {
+// secretFiles are the files that an entry names, by key.
+func (c Config) secretFiles() map[string]string {
 	files := map[string]string{"bearer_token_file": c.HTTP.BearerTokenFile, "tls_config.ca_file": c.HTTP.TLSConfig.CAFile,
 		"tls_config.cert_file": c.HTTP.TLSConfig.CertFile, "tls_config.key_file": c.HTTP.TLSConfig.KeyFile}
 	if b := c.HTTP.BasicAuth; b != nil {
@@ -118,6 +139,12 @@ func (c Config) readable() error {
 	if o := c.HTTP.OAuth2; o != nil {
 		files["oauth2.client_secret_file"] = o.ClientSecretFile
 	}
+	return files
+}
+
+// readable complains at start about secret files that cannot be read; they are read anew as they change.
+func (c Config) readable() error {
+	files := c.secretFiles()
 	for _, key := range slices.Sorted(maps.Keys(files)) {
 		if files[key] == "" {
 			continue
@@ -141,6 +168,14 @@ var Unsupported = map[string]string{
 	"sigv4":                  "sign through a proxy",
 	"azuread":                "use oauth2",
 	"google_iam":             "use a collector there",
+}
+
+// harmless returns a URL for a message, where it cannot hold a secret.
+func harmless(url string) string {
+	if strings.ContainsAny(url, "@?") {
+		return ""
+	}
+	return fmt.Sprintf(" %q", url)
 }
 
 func oneOf(key, value string, allowed []string) error {

@@ -2,6 +2,8 @@ package push
 
 import (
 	"encoding/binary"
+	"slices"
+	"strings"
 
 	"github.com/prometheus/prometheus/prompb"
 	writev2 "github.com/prometheus/prometheus/prompb/io/prometheus/write/v2"
@@ -9,10 +11,11 @@ import (
 	"headend-agent/internal/metric"
 )
 
-// encoder builds one request, a series at a time. Its memory is used again; the result of finish is valid until begin.
+// encoder builds the body of one request, a series at a time. Its memory is used again; the result of finish is valid until begin.
 type encoder interface {
 	begin()
-	add(labels []metric.Label, s *metric.Samples)
+	// add appends a series, unless that would make a body that holds something already larger than bound.
+	add(labels []metric.Label, s *metric.Samples, bound int) bool
 	finish() []byte
 }
 
@@ -31,68 +34,105 @@ type encoderV1 struct {
 
 func (e *encoderV1) begin() { e.body = e.body[:0] }
 
-func (e *encoderV1) add(labels []metric.Label, s *metric.Samples) {
+func (e *encoderV1) add(labels []metric.Label, s *metric.Samples, bound int) bool {
 	e.series.Labels = e.series.Labels[:0]
+	classic := true
 	for _, l := range labels {
 		e.series.Labels = append(e.series.Labels, prompb.Label{Name: l.Name, Value: l.Value})
+		classic = classic && classicName(l.Name, false) && (l.Name != metric.NameLabel || classicName(l.Value, true))
+	}
+	if !classic {
+		e.series.Labels = makeClassic(e.series.Labels)
 	}
 	e.series.Samples = e.series.Samples[:0]
 	for i, v := range s.Values {
 		e.series.Samples = append(e.series.Samples, prompb.Sample{Value: v, Timestamp: s.TimesMs[i]})
 	}
+	size := e.series.Size()
+	if len(e.body) > 0 && len(e.body)+size+maxFieldHead > bound {
+		return false
+	}
 	var part []byte
-	e.body, part = extend(e.body, tagTimeseriesV1, e.series.Size())
+	e.body, part = extend(e.body, tagTimeseriesV1, size)
 	must(e.series.MarshalToSizedBuffer(part))
+	return true
 }
 
 func (e *encoderV1) finish() []byte { return e.body }
 
-// encoderV2 builds io.prometheus.write.v2.Request, with each series' metadata.
+// encoderV2 builds io.prometheus.write.v2.Request, with each series' type and unit, and now and then its help text.
 type encoderV2 struct {
 	series  writev2.TimeSeries
 	symbols writev2.SymbolsTable
-	tail    []byte // the series, marshalled
-	body    []byte
+	helps   *helps
+	written int    // symbols whose size is in table
+	table   int    // bytes that the symbols take
+	body    []byte // the series, and in the end the symbols before them
 }
 
-func newEncoderV2() *encoderV2 { return &encoderV2{symbols: writev2.NewSymbolTable()} }
+func newEncoderV2(h *helps) *encoderV2 {
+	return &encoderV2{symbols: writev2.NewSymbolTable(), helps: h}
+}
 
 func (e *encoderV2) begin() {
 	e.symbols.Reset()
-	e.tail, e.body = e.tail[:0], e.body[:0]
+	e.written, e.table, e.body = 0, 0, e.body[:0]
 }
 
-func (e *encoderV2) add(labels []metric.Label, s *metric.Samples) {
+func (e *encoderV2) add(labels []metric.Label, s *metric.Samples, bound int) bool {
 	e.series.LabelsRefs = e.series.LabelsRefs[:0]
 	for _, l := range labels {
 		e.series.LabelsRefs = append(e.series.LabelsRefs, e.symbols.Symbolize(l.Name), e.symbols.Symbolize(l.Value))
 	}
 	d := s.Ref.Desc()
 	start := int64(0)
-	if d.Type == metric.Counter {
+	if d.Type == metric.Counter || d.Type == metric.Histogram {
 		start = s.StartMs
 	}
 	e.series.Samples = e.series.Samples[:0]
 	for i, v := range s.Values {
-		e.series.Samples = append(e.series.Samples, writev2.Sample{Value: v, Timestamp: s.TimesMs[i], StartTimestamp: start})
+		x := writev2.Sample{Value: v, Timestamp: s.TimesMs[i]}
+		if start < x.Timestamp {
+			x.StartTimestamp = start
+		}
+		e.series.Samples = append(e.series.Samples, x)
 	}
 	e.series.Metadata = writev2.Metadata{
-		Type: messageTypes[d.Type], HelpRef: e.symbols.Symbolize(d.Help), UnitRef: e.symbols.Symbolize(string(d.Unit)),
+		Type: messageTypes[d.Type], HelpRef: e.symbols.Symbolize(e.helps.text(d)), UnitRef: e.symbols.Symbolize(string(d.Unit)),
+	}
+	for symbols := e.symbols.Symbols(); e.written < len(symbols); e.written++ {
+		e.table += fieldSize(len(symbols[e.written]))
+	}
+	size := e.series.Size()
+	if len(e.body) > 0 && len(e.body)+e.table+size+maxFieldHead > bound {
+		return false
 	}
 	var part []byte
-	e.tail, part = extend(e.tail, tagTimeseriesV2, e.series.Size())
+	e.body, part = extend(e.body, tagTimeseriesV2, size)
 	must(e.series.OptimizedMarshalToSizedBuffer(part))
+	return true
 }
 
 // finish puts the symbols first: some receivers decode in one pass.
 func (e *encoderV2) finish() []byte {
+	series := len(e.body)
+	e.body = lengthen(e.body, e.table)
+	copy(e.body[e.table:], e.body[:series])
+	head := e.body[:0]
 	for _, s := range e.symbols.Symbols() {
 		var part []byte
-		e.body, part = extend(e.body, tagSymbolsV2, len(s))
+		head, part = extend(head, tagSymbolsV2, len(s))
 		copy(part, s)
 	}
-	e.body = append(e.body, e.tail...)
 	return e.body
+}
+
+// shortHelp cuts a help text to what receivers take.
+func shortHelp(help string) string {
+	if len(help) <= maxHelp {
+		return help
+	}
+	return strings.ToValidUTF8(help[:maxHelp], "")
 }
 
 var messageTypes = [...]writev2.Metadata_MetricType{
@@ -106,16 +146,28 @@ var messageTypes = [...]writev2.Metadata_MetricType{
 	metric.GaugeHistogram: writev2.Metadata_METRIC_TYPE_GAUGEHISTOGRAM,
 }
 
+// maxFieldHead bounds the bytes of a field's tag and length.
+const maxFieldHead = 1 + binary.MaxVarintLen32
+
+// fieldSize returns the bytes of a field with its tag and length.
+func fieldSize(size int) int {
+	n := 2 + size
+	for x := size; x >= 0x80; x >>= 7 {
+		n++
+	}
+	return n
+}
+
 // extend appends a field's tag and length to b and returns the size bytes behind them, to be filled in.
 func extend(b []byte, tag byte, size int) (all, field []byte) {
 	b = binary.AppendUvarint(append(b, tag), uint64(size))
 	n := len(b)
-	if cap(b) < n+size {
-		b = append(b, make([]byte, size)...)
-	}
-	b = b[:n+size]
+	b = lengthen(b, size)
 	return b, b[n:]
 }
+
+// lengthen appends n bytes of any content.
+func lengthen(b []byte, n int) []byte { return slices.Grow(b, n)[:len(b)+n] }
 
 // must is for marshalling into a buffer of the size that the message itself gave: an error is a mistake of ours.
 func must(_ int, err error) {

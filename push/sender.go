@@ -4,64 +4,65 @@ package push
 import (
 	"context"
 	"log/slog"
-	"sync/atomic"
+	"slices"
+	"sync"
 	"time"
 
 	"headend-agent/internal/metric"
 )
 
-// Source is where a sender's samples come from: a destination's cursor in the buffer.
+// Source is where a sender's samples come from: a destination's cursor in the buffer. Each lane has a goroutine of its own.
 type Source interface {
-	// Next waits for samples and returns the oldest; it removes nothing.
+	// Next waits for samples and returns the oldest of a lane; it removes nothing. The sender may reorder Batch.Series.
 	Next(context.Context, metric.Limit) (*metric.Batch, error)
-	// Ack tells what became of the batch that Next returned last.
+	// Ack tells what became of the batch that Next returned last to the lane.
 	Ack(*metric.Batch, metric.Outcome)
-	// Fail tells that an attempt failed and will be made again; answerLost that the receiver may have the batch nevertheless.
+	// Fail tells that an attempt failed and will be made again; answerLost that the receiver may have some of the batch
+	// nevertheless.
 	Fail(b *metric.Batch, answerLost bool)
-	// Note and SetNote keep a short text over restarts.
+	// Note and SetNote keep a text of at most 64 bytes over restarts.
 	Note() string
 	SetNote(string)
 	// Pending returns how many samples wait, and since when the oldest does.
 	Pending() (samples int, age time.Duration)
 }
 
-// Sender delivers to one destination, in order, one request at a time.
+// Sender delivers to one destination: with order fifo by one lane, with live_first by two, one request in flight in each.
 type Sender struct {
-	cfg    Config
-	source Source
-	client *client
-	shaper *shaper
-	v1     encoderV1
-	v2     *encoderV2
-	log    *slog.Logger
-
-	proto   protocol
-	backoff backoff
-	trouble string // the last complaint, logged once
-	since   time.Time
-	stats   stats
-	waiting atomic.Bool
+	cfg      Config
+	source   Source
+	lanes    []*lane
+	receiver receiver
+	backoff  backoff
+	pace     pace
+	suspects suspects
+	stats    stats
+	report   reporter
 }
 
 const (
-	maxSamples = 40_000 // of a batch
-	maxSeries  = 10_000 // of a request
 	firstFlush = 100 * time.Millisecond
+	lastDrain  = 5 * time.Second        // bounds the sending that goes on after a stop
+	lookTime   = 200 * time.Millisecond // of waiting for something to drain
 )
 
 // New makes the sender of a destination. external labels are added where a series has none of that name; version names
 // the agent to the receiver. Errors are about the configuration.
 func New(cfg Config, source Source, external []metric.Label, version string, log *slog.Logger) (*Sender, error) {
-	c, err := newClient(cfg, version)
-	if err != nil {
-		return nil, err
-	}
 	s := &Sender{
-		cfg: cfg, source: source, client: c, shaper: newShaper(external, cfg.WriteRelabelConfigs), v2: newEncoderV2(),
-		log: log.With("destination", cfg.Destination()), proto: protocolV2,
+		cfg: cfg, source: source, receiver: receiver{negotiation: newNegotiation(cfg)},
+		pace: pace{rate: float64(cfg.BacklogBytesPerSecond)}, report: reporter{log: log.With("destination", cfg.Destination())},
 	}
-	if cfg.ProtobufMessage == MessageV1 {
-		s.proto = protocolV1
+	kinds := []metric.Lane{metric.Oldest}
+	if cfg.Order == OrderLiveFirst {
+		kinds = append(kinds, metric.Live)
+	}
+	for _, kind := range kinds {
+		c, err := newClient(cfg, version)
+		if err != nil {
+			return nil, err
+		}
+		s.lanes = append(s.lanes, &lane{s: s, kind: kind, client: c, builder: newBuilder(newShaper(external, cfg.WriteRelabelConfigs))})
 	}
 	return s, nil
 }
@@ -72,147 +73,92 @@ func (s *Sender) Run(ctx context.Context) {
 	hard, cancel := context.WithCancel(context.WithoutCancel(ctx)) // a request in flight is not cut by the stop itself
 	defer cancel()
 	defer context.AfterFunc(ctx, func() { time.AfterFunc(lastDrain, cancel) })()
-	// The first flush comes at once. Later a round waits a little less than the interval: where that equals the probes', the
-	// next round then has a request of its own instead of being cut in two.
-	linger := firstFlush
-	for {
-		batch, err := s.source.Next(ctx, metric.Limit{Samples: maxSamples, Linger: linger})
-		if err != nil {
-			break
-		}
-		if !s.deliver(ctx, hard, batch) {
-			return
-		}
-		linger = time.Duration(s.cfg.FlushInterval) * 9 / 10
+	s.receiver.recall(s.source.Note(), time.Now())
+	s.report.warnings(s.cfg)
+	var lanes sync.WaitGroup
+	for _, l := range s.lanes {
+		lanes.Go(func() { l.run(ctx, hard) })
 	}
-	for s.trouble == "" {
+	lanes.Wait()
+	for _, l := range slices.Backward(s.lanes) { // the live one first
+		s.drain(ctx, hard, l)
+	}
+}
+
+// drain sends what a lane has left.
+func (s *Sender) drain(ctx, hard context.Context, l *lane) {
+	for !s.report.inTrouble() && hard.Err() == nil {
 		if n, _ := s.source.Pending(); n == 0 {
 			return
 		}
-		batch, err := s.source.Next(hard, metric.Limit{Samples: maxSamples})
-		if err != nil || !s.deliver(ctx, hard, batch) {
+		look, cancel := context.WithTimeout(hard, lookTime)
+		batch, err := s.source.Next(look, metric.Limit{Samples: maxSamples, Lane: l.kind})
+		cancel()
+		if err != nil || !l.deliver(ctx, hard, batch) {
 			return
 		}
 	}
 }
 
-// lastDrain bounds the sending that goes on after a stop.
-const lastDrain = 5 * time.Second
-
-// deliver posts a batch until the receiver has judged all of it, and acknowledges it. It returns false when hard ended first, or
-// soft while it waited for another attempt.
-func (s *Sender) deliver(soft, hard context.Context, batch *metric.Batch) bool {
-	var out metric.Outcome
-	rest := batch.Series
-	for len(rest) > 0 {
-		body, samples, taken, cut := s.encode(rest)
-		out.Dropped = count(out.Dropped, "relabel", cut)
-		if samples > 0 {
-			delivered, ok := s.send(soft, hard, batch, body, samples)
-			if !ok {
-				return false
-			}
-			if delivered < 0 { // to be encoded anew
-				continue
-			}
-			out.Delivered += delivered
-			out.Refused += samples - delivered
-		}
-		rest = rest[taken:]
-	}
-	s.source.Ack(batch, out)
-	return true
-}
-
-func count(m map[string]int, reason string, n int) map[string]int {
-	if n > 0 {
-		if m == nil {
-			m = map[string]int{}
-		}
-		m[reason] += n
-	}
-	return m
-}
-
-// encode makes the body of one request from the first series. It returns how many samples are in it, how many
-// series it took, and how many samples of those the relabelling rules left out.
-func (s *Sender) encode(series []metric.Samples) (body []byte, samples, taken, cut int) {
-	var e encoder = &s.v1
-	if s.proto == protocolV2 {
-		e = s.v2
-	}
-	e.begin()
-	for taken = range series {
-		if taken == maxSeries {
-			return e.finish(), samples, taken, cut
-		}
-		x := &series[taken]
-		labels := s.shaper.labels(x.Ref)
-		if len(labels) == 0 {
-			cut += len(x.Values)
-			continue
-		}
-		e.add(labels, x)
-		samples += len(x.Values)
-	}
-	return e.finish(), samples, len(series), cut
-}
-
-// send posts one body until there is a final answer: how many samples the receiver took, or -1 when the body has to
-// be encoded anew. ok is false as deliver's result is.
-func (s *Sender) send(soft, hard context.Context, batch *metric.Batch, body []byte, samples int) (delivered int, ok bool) {
-	for {
-		s.stats.request(samples)
-		start := time.Now()
-		a := s.client.post(hard, s.proto, body)
-		if hard.Err() != nil {
-			return 0, false
-		}
-		s.stats.answer(a, time.Since(start))
-		v := judge(a, s.proto, s.cfg.ProtobufMessage == MessageAuto)
-		switch v.kind {
-		case accepted:
-			s.recovered()
-			return samples, true
-		case refused:
-			s.complain(v.why)
-			s.backoff.reset()
-			return max(0, min(a.written, samples)), true
-		case downgrade:
-			s.log.Info("the receiver does not take remote write 2.0; going on with 1.0")
-			s.proto = protocolV1
-			return -1, true
-		}
-		s.complain(v.why)
-		s.source.Fail(batch, a.status == 0)
-		delay := s.backoff.next(v.longest, a.retryAfter)
-		s.waiting.Store(true)
-		timer := time.NewTimer(delay)
-		select {
-		case <-soft.Done():
-			timer.Stop()
-			return 0, false
-		case <-timer.C:
-		}
-		s.waiting.Store(false)
+func (s *Sender) circumstances(r *request, unsure bool) circumstances {
+	n := s.receiver.state()
+	return circumstances{
+		proto: r.proto, samples: r.samples, auto: n.auto, confirmed: n.confirmed && n.proto == r.proto,
+		unsure: unsure, strict: s.cfg.OnRefusal == RefusalDrop,
 	}
 }
 
-// complain logs trouble when it changes.
-func (s *Sender) complain(why string) {
-	if s.trouble == "" {
-		s.since = time.Now()
+// learn takes from an answer what it tells about the receiver.
+func (s *Sender) learn(a answer, v verdict, r *request, timeout time.Duration) {
+	if a.dated {
+		s.report.clock(a.ahead)
 	}
-	if why != s.trouble {
-		s.log.Warn("remote write does not get through; samples are kept", "reason", why)
+	switch {
+	case v.kind == smaller:
+		s.receiver.tooLarge(len(r.packed))
+		s.report.log.Info("the receiver takes no bodies of that size; they are cut", "bytes", len(r.packed))
+	case a.class == "timeout" && (a.slow || a.lost):
+		s.receiver.tooSlow(len(r.packed))
+		return
+	case v.kind == accepted && (r.proto != protocolV2 || a.written >= 0):
+		if s.receiver.confirm(r.proto) {
+			s.report.log.Info("remote write has a protocol that the receiver knows", "protocol", r.proto.name)
+		}
+		s.receiver.inTime(len(r.packed), a.took, timeout)
 	}
-	s.trouble = why
+	if s.receiver.changed() {
+		s.source.SetNote(s.receiver.note())
+	}
 }
 
+// fellBack goes on with 1.0 where the receiver did not know p.
+func (s *Sender) fellBack(p *protocol, why string) {
+	if s.receiver.fallBack() {
+		s.report.log.Info("the receiver does not know the protocol; going on with 1.0", "protocol", p.name, "answer", why)
+	}
+	s.source.SetNote(s.receiver.note())
+}
+
+// recovered notes an answer about the data: the line and the receiver work. A drain after a long outage begins late.
 func (s *Sender) recovered() {
 	s.backoff.reset()
-	if s.trouble != "" {
-		s.log.Info("remote write works again", "after", time.Since(s.since).Round(time.Millisecond))
-		s.trouble = ""
+	outage, first := s.report.recovered()
+	if first {
+		_, outage = s.source.Pending()
+	}
+	if outage >= longOutage {
+		s.pace.spread()
+	}
+}
+
+// judged takes from the end of a batch whether the receiver refuses everything, or all that is old.
+func (s *Sender) judged(o metric.Outcome, b *metric.Batch) {
+	s.stats.batch(b, o)
+	switch {
+	case o.Delivered > 0:
+		s.receiver.refusedWhole(false, false)
+	case o.Refused > 0:
+		s.receiver.refusedWhole(true, isOld(newest(b.Series)))
+		s.suspects.forget()
 	}
 }

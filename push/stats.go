@@ -2,6 +2,8 @@ package push
 
 import (
 	"context"
+	"maps"
+	"slices"
 	"strconv"
 	"sync"
 	"time"
@@ -13,60 +15,129 @@ import (
 type stats struct {
 	mu       sync.Mutex
 	requests map[int]uint64 // by status, 0 where no answer came
+	retries  uint64
+	batches  uint64
 	samples  uint64
 	bytes    uint64
 	seconds  float64
+	status   int           // of the last answer
+	at       time.Time     // of the last request's end
+	newest   int64         // ms: the newest sample of which the batch was delivered
+	ahead    time.Duration // of the receiver's clock, where dated
+	dated    bool
 }
 
-func (s *stats) request(samples int) {
+func (s *stats) request(samples int, again bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.samples += uint64(samples)
+	if again {
+		s.retries++
+	}
 }
 
-func (s *stats) answer(a answer, took time.Duration) {
+func (s *stats) answer(a answer, sent int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.requests == nil {
 		s.requests = map[int]uint64{}
 	}
 	s.requests[a.status]++
-	s.bytes += uint64(a.sent)
-	s.seconds += took.Seconds()
+	s.bytes += uint64(sent)
+	s.seconds += a.took.Seconds()
+	s.status, s.at = a.status, time.Now()
+	if a.dated {
+		s.dated, s.ahead = true, a.ahead
+	}
+}
+
+func (s *stats) batch(b *metric.Batch, o metric.Outcome) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.batches++
+	if o.Delivered > 0 {
+		s.newest = max(s.newest, newest(b.Series))
+	}
+}
+
+func descriptor(name, help string, t metric.Type, unit metric.Unit, labels ...string) *metric.Desc {
+	return &metric.Desc{Name: "headend_agent_remote_write_" + name, Help: help, Type: t, Unit: unit, Labels: append([]string{"destination"}, labels...)}
 }
 
 var (
-	requestsTotal = &metric.Desc{Name: "headend_agent_remote_write_requests_total", Help: "Requests, by HTTP status; none where no answer came.", Type: metric.Counter, Labels: []string{"destination", "status"}}
-	samplesTotal  = &metric.Desc{Name: "headend_agent_remote_write_samples_sent_total", Help: "Samples in those requests, repeats included.", Type: metric.Counter, Labels: []string{"destination"}}
-	bytesTotal    = &metric.Desc{Name: "headend_agent_remote_write_bytes_total", Help: "Bytes of request bodies, compressed.", Type: metric.Counter, Unit: metric.Bytes, Labels: []string{"destination"}}
-	secondsTotal  = &metric.Desc{Name: "headend_agent_remote_write_request_seconds_total", Help: "Time that requests took.", Type: metric.Counter, Unit: metric.Seconds, Labels: []string{"destination"}}
-	healthy       = &metric.Desc{Name: "headend_agent_remote_write_waiting", Help: "1 while the sender waits before another attempt.", Type: metric.Gauge, Labels: []string{"destination"}}
+	requestsTotal = descriptor("requests_total", "Requests, by HTTP status; none where no answer came.", metric.Counter, metric.None, "status")
+	retriesTotal  = descriptor("retries_total", "Requests that repeated an earlier one.", metric.Counter, metric.None)
+	batchesTotal  = descriptor("batches_total", "Batches brought to their end.", metric.Counter, metric.None)
+	samplesTotal  = descriptor("samples_sent_total", "Samples in requests, repeats included.", metric.Counter, metric.None)
+	bytesTotal    = descriptor("bytes_total", "Bytes of request bodies, compressed.", metric.Counter, metric.Bytes)
+	secondsTotal  = descriptor("request_seconds_total", "Time that requests took.", metric.Counter, metric.Seconds)
+	pacedSeconds  = descriptor("paced_seconds_total", "Time that requests of a backlog were put off.", metric.Counter, metric.Seconds)
+	waiting       = descriptor("waiting", "1 while the sender waits before another attempt.", metric.Gauge, metric.None)
+	failing       = descriptor("failing", "1 while nothing gets through, by kind of failure.", metric.Gauge, metric.None, "reason")
+	lastStatus    = descriptor("last_status", "HTTP status of the last request; 0 where no answer came.", metric.Gauge, metric.None)
+	protocolInUse = descriptor("protocol", "1 for the protocol in use.", metric.Gauge, metric.None, "protocol")
+	highestSent   = descriptor("highest_sent_timestamp_seconds", "Time of the newest sample that was delivered.", metric.Gauge, metric.Seconds)
+	clockOffset   = descriptor("clock_offset_seconds", "How far the receiver's clock is ahead of this host's, within about a second.", metric.Gauge, metric.Seconds)
+	bodyLimit     = descriptor("body_limit_bytes", "Largest body that is sent, as far as learned.", metric.Gauge, metric.Bytes)
+	suspectSeries = descriptor("suspect_series", "Series that the receiver has refused, sent apart from the others.", metric.Gauge, metric.None)
+	mutedSeries   = descriptor("muted_series", "Series left out for a while because the receiver always refused them.", metric.Gauge, metric.None)
 )
 
 // Descs lists what Collect emits.
 func Descs() []*metric.Desc {
-	return []*metric.Desc{requestsTotal, samplesTotal, bytesTotal, secondsTotal, healthy}
+	return []*metric.Desc{requestsTotal, retriesTotal, batchesTotal, samplesTotal, bytesTotal, secondsTotal, pacedSeconds, waiting, failing,
+		lastStatus, protocolInUse, highestSent, clockOffset, bodyLimit, suspectSeries, mutedSeries}
 }
 
 // Collect adds the sender's own numbers.
 func (s *Sender) Collect(_ context.Context, out *metric.Set) error {
 	name := s.cfg.Destination()
+	all, mute := s.suspects.counts(time.Now())
+	class, _, _ := s.report.now()
+	out.Add(waiting, oneIf(s.backoff.left() > 0), name)
+	if class == "" {
+		out.Add(failing, 0, name, "none")
+	} else {
+		out.Add(failing, 1, name, class)
+	}
+	out.Add(protocolInUse, 1, name, s.receiver.state().proto.name)
+	out.Add(bodyLimit, float64(s.receiver.bodyLimit()), name)
+	out.Add(pacedSeconds, s.pace.waited().Seconds(), name)
+	out.Add(suspectSeries, float64(all), name)
+	out.Add(mutedSeries, float64(mute), name)
+
 	s.stats.mu.Lock()
 	defer s.stats.mu.Unlock()
-	for status, n := range s.stats.requests {
-		text := "none"
-		if status != 0 {
-			text = strconv.Itoa(status)
-		}
-		out.Add(requestsTotal, float64(n), name, text)
+	for _, status := range slices.Sorted(maps.Keys(s.stats.requests)) {
+		out.Add(requestsTotal, float64(s.stats.requests[status]), name, statusText(status))
 	}
+	out.Add(retriesTotal, float64(s.stats.retries), name)
+	out.Add(batchesTotal, float64(s.stats.batches), name)
 	out.Add(samplesTotal, float64(s.stats.samples), name)
 	out.Add(bytesTotal, float64(s.stats.bytes), name)
 	out.Add(secondsTotal, s.stats.seconds, name)
-	waiting := 0.0
-	if s.waiting.Load() {
-		waiting = 1
+	if !s.stats.at.IsZero() {
+		out.Add(lastStatus, float64(s.stats.status), name)
 	}
-	out.Add(healthy, waiting, name)
+	if s.stats.newest > 0 {
+		out.Add(highestSent, float64(s.stats.newest)/1000, name)
+	}
+	if s.stats.dated {
+		out.Add(clockOffset, s.stats.ahead.Seconds(), name)
+	}
 	return nil
+}
+
+func statusText(status int) string {
+	if status == 0 {
+		return "none"
+	}
+	return strconv.Itoa(status)
+}
+
+func oneIf(b bool) float64 {
+	if b {
+		return 1
+	}
+	return 0
 }

@@ -9,48 +9,94 @@ import (
 type verdictKind int
 
 const (
-	accepted  verdictKind = iota
-	refused               // final: never send it again
-	downgrade             // encode it as 1.0
+	accepted  verdictKind = iota // the receiver has verdict.written samples, and will not have the rest
+	uncertain                    // refused, but an earlier attempt may have got through
+	divide                       // refused as a whole: find out what of it
+	dropped                      // refused, and not to be sent again in any form
+	smaller                      // the body is too large
+	fallBack                     // the receiver does not know the protocol: go on with 1.0
+	tryV1                        // it may no longer know the protocol: try 1.0
 	retry
 )
 
 // verdict is what an answer means for the request it belongs to.
 type verdict struct {
 	kind    verdictKind
-	why     string
-	longest time.Duration // bound of the delay before a retry
+	written int           // of accepted
+	why     string        // for people; empty where nothing is wrong
+	longest time.Duration // of retry: bound of the delay
 }
 
-// judge reads an answer. auto tells that 1.0 may be tried where the receiver does not know 2.0.
-func judge(a answer, p protocol, auto bool) verdict {
-	v2 := p == protocolV2
-	switch {
-	case a.status == 0:
-		return verdict{retry, a.err.Error(), backoffNet}
-	case a.status/100 == 2:
-		if v2 && auto && a.written < 0 {
-			return verdict{kind: downgrade}
+// circumstances are what has to be known of a request to judge its answer.
+type circumstances struct {
+	proto     *protocol
+	samples   int
+	auto      bool // 1.0 may be tried where the receiver does not know 2.0
+	confirmed bool // the receiver has shown that it knows the protocol
+	unsure    bool // an earlier attempt at this very request may have got through
+	strict    bool // on_refusal: drop, the letter of the specification
+}
+
+// judge reads an answer.
+func judge(a answer, c circumstances) verdict {
+	v2 := c.proto == protocolV2
+	told := v2 && a.written >= 0
+	if a.status == 0 {
+		return verdict{kind: retry, why: a.text, longest: backoffNet}
+	}
+	if a.status/100 == 2 {
+		switch {
+		case told:
+			v := verdict{kind: accepted, written: min(a.written, c.samples)}
+			if v.written < c.samples {
+				v.why = fmt.Sprintf("HTTP %d, but only %d of %d samples written", a.status, v.written, c.samples)
+			}
+			return v
+		case v2 && c.auto:
+			return verdict{kind: fallBack}
 		}
-		return verdict{kind: accepted}
+		return verdict{kind: accepted, written: c.samples}
 	}
 	why := fmt.Sprintf("HTTP %d", a.status)
 	if a.text != "" {
 		why += ": " + a.text
 	}
-	switch a.status {
-	case http.StatusUnsupportedMediaType:
-		if v2 && auto {
-			return verdict{kind: downgrade}
+	knows := c.confirmed || !(v2 && c.auto || c.proto == protocolVM)
+	switch {
+	case a.status/100 == 5 || a.status == http.StatusTooManyRequests:
+		return verdict{kind: retry, why: why, longest: backoffBusy}
+	case a.status == http.StatusUnsupportedMediaType && (v2 && c.auto || c.proto == protocolVM):
+		return verdict{kind: fallBack, why: why}
+	case a.status == http.StatusBadRequest && !told && !knows:
+		return verdict{kind: fallBack, why: why}
+	case told && (refusal(a.status) || c.strict && a.status/100 == 4):
+		v := verdict{kind: accepted, written: min(a.written, c.samples), why: why}
+		if c.unsure { // the first attempt may have written what this one did not
+			v.kind = uncertain
 		}
-	case http.StatusBadRequest, http.StatusConflict, http.StatusUnprocessableEntity:
-		if v2 && auto && a.written < 0 {
-			return verdict{kind: downgrade}
+		return v
+	case a.status/100 == 4 && c.strict:
+		if c.unsure {
+			return verdict{kind: uncertain, why: why}
 		}
-		return verdict{refused, why, 0}
+		return verdict{kind: dropped, why: why}
+	case refusal(a.status):
+		switch {
+		case a.status == http.StatusBadRequest && v2 && c.auto:
+			return verdict{kind: tryV1, why: why}
+		case c.unsure:
+			return verdict{kind: uncertain, why: why}
+		}
+		return verdict{kind: divide, why: why}
+	case a.status == http.StatusRequestEntityTooLarge:
+		return verdict{kind: smaller, why: why}
+	case a.status == http.StatusRequestTimeout:
+		return verdict{kind: retry, why: why, longest: backoffBusy}
 	}
-	if a.status/100 == 5 || a.status == http.StatusTooManyRequests || a.status == http.StatusRequestTimeout {
-		return verdict{retry, why, backoffBusy}
-	}
-	return verdict{retry, why, retryAfterMax} // the envelope is wrong, not the data: keep it
+	return verdict{kind: retry, why: why, longest: backoffWrong} // the envelope is wrong, not the data: keep it
+}
+
+// refusal tells the answers that speak of the data.
+func refusal(status int) bool {
+	return status == http.StatusBadRequest || status == http.StatusConflict || status == http.StatusUnprocessableEntity
 }

@@ -159,7 +159,7 @@ func TestPages(t *testing.T) {
 		}
 		return nil
 	})
-	for path, want := range map[string]string{"/": "<h1>headend-agent</h1>", "/flussonic/api/metrics": "\nnode_load1 ", "/-/healthy": "healthy", "/-/ready": "ready"} {
+	for path, want := range map[string]string{"/": "samples can only be pulled from /metrics", "/api/v1/status": `"name":"loadavg"`, "/flussonic/api/metrics": "\nnode_load1 ", "/-/healthy": "healthy", "/-/ready": "ready"} {
 		if status, text := r.page("GET", path); status != 200 || !strings.Contains(text, want) {
 			t.Errorf("%s: %d\n%s", path, status, text)
 		}

@@ -11,6 +11,8 @@ import (
 	"headend-agent/internal/config"
 	"headend-agent/internal/metric"
 	"headend-agent/probe"
+	"headend-agent/probe/dvb"
+	"headend-agent/probe/gpu"
 	"headend-agent/probe/host"
 	"headend-agent/probe/scrape"
 	"headend-agent/probe/stream"
@@ -18,7 +20,7 @@ import (
 
 // kinds lists every probe there is.
 func kinds() []probe.Kind {
-	return slices.Concat(host.Kinds(), stream.Kinds(), scrape.Kinds())
+	return slices.Concat(host.Kinds(), gpu.Kinds(), dvb.Kinds(), stream.Kinds(), scrape.Kinds())
 }
 
 func kindNames() []string {

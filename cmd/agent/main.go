@@ -7,6 +7,8 @@ import (
 	"os"
 	"slices"
 	"strings"
+
+	"headend-agent/probe/gpu"
 )
 
 // command is one word of the command line.
@@ -21,6 +23,8 @@ func commands() []command {
 		{"demo", "", "the same, pushing to a receiver of its own on loopback: nothing to install", demoCommand},
 		{"probe", "[NAME...]", "run probes once and print what they find", probeCommand},
 		{"check-config", "", "read the configuration, name what is wrong with it", checkCommand},
+		{"buffer", "inspect|export DIR", "look into a buffer on disk, or write its samples as OpenMetrics text", bufferCommand},
+		{"doctor", "", "try everything that the agent needs, say what is wrong and what helps", doctorCommand},
 		{"version", "", "print the version", versionCommand},
 	}
 }
@@ -37,6 +41,9 @@ func dispatch(args []string, stdout, stderr io.Writer) int {
 		return 0
 	} else if len(args) > 0 && slices.Contains([]string{"-version", "--version"}, args[0]) {
 		name = "version"
+	}
+	if name == gpu.ChildCommand {
+		return gpuChild(args, stdout, stderr)
 	}
 	for _, c := range commands() {
 		if c.name == name {

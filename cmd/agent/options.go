@@ -31,8 +31,9 @@ type options struct {
 
 const defaultConfigFile = "/etc/headend-agent/agent.yml"
 
-// parse reads flags. The error has been printed; flag.ErrHelp means that help was asked for.
-func (o *options) parse(name string, args []string, stderr io.Writer) (rest []string, err error) {
+// parse reads flags, and those of the command's own that more adds. The error has been printed; flag.ErrHelp means that help was
+// asked for.
+func (o *options) parse(name string, args []string, stderr io.Writer, more ...func(*flag.FlagSet)) (rest []string, err error) {
 	f := flag.NewFlagSet("headend-agent "+name, flag.ContinueOnError)
 	f.SetOutput(stderr)
 	f.Usage = func() {
@@ -43,12 +44,15 @@ func (o *options) parse(name string, args []string, stderr io.Writer) (rest []st
 	f.StringVar(&o.writeURL, "remote-write.url", "", "a receiver to push to, besides those of the configuration")
 	f.StringVar(&o.listen, "web.listen-address", "", "host:port of the agent's own pages (default 127.0.0.1:9105)")
 	f.StringVar(&o.webConfig, "web.config.file", "", "TLS and basic authentication of the pages, in exporter-toolkit's format")
-	f.BoolVar(&o.lifecycle, "web.enable-lifecycle", false, "serve POST /-/reload")
+	f.BoolVar(&o.lifecycle, "web.enable-lifecycle", false, "serve POST /-/reload and /-/gpu/release")
 	f.TextVar(&o.logLevel, "log.level", slog.LevelInfo, "debug, info, warn or error")
 	f.StringVar(&o.logFormat, "log.format", "text", "text or json")
 	f.StringVar(&o.env.Proc, "path.procfs", "/proc", "mount point of procfs")
 	f.StringVar(&o.env.Sys, "path.sysfs", "/sys", "mount point of sysfs")
 	f.StringVar(&o.env.Root, "path.rootfs", "/", "mount point of the root file system")
+	for _, add := range more {
+		add(f)
+	}
 	if err := f.Parse(args); err != nil {
 		return nil, err
 	}

@@ -47,9 +47,14 @@ func probeCommand(args []string, stdout, stderr io.Writer) int {
 			continue
 		}
 		ran[i.Kind] = true
-		if err := once(i, table, &text); err != nil {
+		if err := once(i, table, text.Add); err != nil {
 			fmt.Fprintf(stderr, "%s: %v\n", i.Source(), err)
 			code = 1
+		}
+		if p, ok := i.Probe.(explained); ok {
+			for _, why := range p.Absent() {
+				fmt.Fprintf(stderr, "%s: %s\n", i.Source(), why)
+			}
 		}
 	}
 	for _, name := range names {
@@ -62,8 +67,11 @@ func probeCommand(args []string, stdout, stderr io.Writer) int {
 	return code
 }
 
-// once runs a probe and adds what it finds to text.
-func once(i probe.Instance, table *metric.Table, text *metric.Text) error {
+// explained is a probe that can say, after a run, why something that it looks for is absent.
+type explained interface{ Absent() []string }
+
+// once runs a probe and yields what it finds.
+func once(i probe.Instance, table *metric.Table, yield func(metric.Round)) error {
 	ctx, cancel := context.WithTimeout(context.Background(), probeTimeout)
 	defer cancel()
 	set := metric.NewSet(table, probe.SeriesLimit)
@@ -78,6 +86,6 @@ func once(i probe.Instance, table *metric.Table, text *metric.Text) error {
 	case <-ctx.Done():
 		return fmt.Errorf("no answer within %s", probeTimeout)
 	}
-	set.End(metric.Round{Source: i.Source(), TimeMs: time.Now().UnixMilli()}, text.Add)
+	set.End(metric.Round{Source: i.Source(), TimeMs: time.Now().UnixMilli()}, yield)
 	return err
 }

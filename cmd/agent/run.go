@@ -61,13 +61,15 @@ type agent struct {
 	runner *probe.Runner
 	web    *web.Server
 
+	started  time.Time
 	reloadOK atomic.Bool
 	reloads  chan chan error
 	systemd  *notifier
 
-	mu      sync.Mutex
-	cfg     *config.Config
-	senders []*sender
+	mu        sync.Mutex
+	cfg       *config.Config
+	senders   []*sender
+	instances []probe.Instance
 }
 
 // sender is a push.Sender at work.
@@ -80,18 +82,21 @@ type sender struct {
 
 // newAgent builds the parts. Its errors are about the configuration.
 func newAgent(o *options, cfg *config.Config, log *slog.Logger) (*agent, error) {
-	a := &agent{opts: o, log: log, cfg: cfg, table: metric.NewTable(), reloads: make(chan chan error), systemd: newNotifier(log)}
+	a := &agent{
+		opts: o, log: log, cfg: cfg, table: metric.NewTable(), reloads: make(chan chan error), started: time.Now(), systemd: newNotifier(log),
+	}
 	if err := a.check(cfg); err != nil {
 		return nil, err
 	}
 	var err error
-	if a.buffer, err = buffer.Open(cfg.Buffer); err != nil {
+	parts := buffer.Parts{Table: a.table, Log: log, Runtime: os.Getenv("RUNTIME_DIRECTORY")}
+	if a.buffer, err = buffer.Open(cfg.Buffer, parts); err != nil {
 		return nil, fmt.Errorf("buffer: %w", err)
 	}
 	clock := probe.NewClock(buildDate(), o.env.Proc, a.buffer.Restamp)
 	a.runner = probe.NewRunner(a.table, clock, a.buffer.Append, o.env.Hostname, log)
 	a.web, err = web.Listen(cfg.Web.ListenAddress, cfg.Web.ConfigFile, web.Parts{
-		Version: version, Latest: a.runner.Latest, Reload: a.reload, Lifecycle: o.lifecycle,
+		Version: version, Latest: a.runner.Latest, Facts: a.facts, Reload: a.reload, ReleaseGPUs: a.releaseGPUs, Lifecycle: o.lifecycle,
 	}, log)
 	if err != nil {
 		return nil, err
@@ -143,7 +148,9 @@ func (a *agent) run(ctx context.Context) {
 	stopProbes()
 	a.runner.Stop()
 	a.stopSenders()
-	a.buffer.Close()
+	if err := a.buffer.Close(); err != nil {
+		a.log.Warn("not everything is safe", "error", err)
+	}
 	closePages()
 	web.Wait()
 	a.log.Info("headend-agent has stopped", "took", time.Since(start).Round(time.Millisecond))
@@ -156,7 +163,9 @@ func (a *agent) apply(ctx context.Context, cfg *config.Config) {
 	var senders []*sender
 	for _, rw := range cfg.RemoteWrite {
 		name := rw.Destination()
-		reader := a.buffer.Reader(name, buffer.Options{MaxAge: time.Duration(rw.MaxAge)})
+		reader := a.buffer.Reader(name, buffer.Options{
+			MaxAge: time.Duration(rw.MaxAge), LateAfter: time.Duration(rw.FlushInterval) + patience, LiveFirst: rw.Order == push.OrderLiveFirst,
+		})
 		pulse := newPulse(name, reader, time.Duration(rw.FlushInterval))
 		p, err := push.New(rw, pulse, external, version, a.log)
 		if err != nil { // a file that was there for check is gone
@@ -187,7 +196,13 @@ func (a *agent) apply(ctx context.Context, cfg *config.Config) {
 		list = append(list, probe.Instance{Kind: selfKind, Probe: own, Interval: interval})
 	}
 	a.runner.Apply(ctx, list)
+	a.mu.Lock()
+	a.instances = list
+	a.mu.Unlock()
 }
+
+// patience is how long, beyond the flush interval, a destination may keep samples waiting before they are written to disk.
+const patience = 15 * time.Second
 
 // selfSection tells whether the agent's own numbers are wanted, and how often.
 func selfSection(cfg *config.Config) (on bool, interval time.Duration) {

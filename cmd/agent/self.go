@@ -23,12 +23,13 @@ var (
 	residentBytes = &metric.Desc{Name: "headend_agent_resident_memory_bytes", Help: "Resident memory of the agent's process.", Type: metric.Gauge, Unit: metric.Bytes}
 	startTime     = &metric.Desc{Name: "headend_agent_start_time_seconds", Help: "Start of the agent's process, Unix time.", Type: metric.Gauge, Unit: metric.Seconds}
 	openFiles     = &metric.Desc{Name: "headend_agent_open_fds", Help: "Open file descriptors of the agent's process.", Type: metric.Gauge}
+	bufferLimit   = &metric.Desc{Name: "headend_agent_buffer_limit_bytes", Help: "Size that the ring on disk may have, as configured.", Type: metric.Gauge, Unit: metric.Bytes}
 	goroutines    = &metric.Desc{Name: "headend_agent_goroutines", Help: "Goroutines of the agent's process.", Type: metric.Gauge}
 )
 
 // selfDescs lists what the agent says of itself.
 func selfDescs() []*metric.Desc {
-	d := []*metric.Desc{buildInfo, reloadOK, cpuSeconds, residentBytes, startTime, openFiles, goroutines}
+	d := []*metric.Desc{buildInfo, reloadOK, cpuSeconds, residentBytes, startTime, openFiles, bufferLimit, goroutines}
 	d = append(d, probe.Descs()...)
 	d = append(d, buffer.Descs()...)
 	return append(d, push.Descs()...)
@@ -65,6 +66,7 @@ func (s self) Collect(ctx context.Context, out *metric.Set) error {
 	if n, err := s.proc.FileDescriptorsLen(); err == nil {
 		out.Add(openFiles, float64(n))
 	}
+	out.Add(bufferLimit, float64(s.agent.bufferSize()))
 	out.Add(goroutines, float64(runtime.NumGoroutine()))
 	for _, part := range s.agent.parts() {
 		if err := part.Collect(ctx, out); err != nil {

@@ -6,8 +6,11 @@ import "math"
 type SourceID string
 
 // Epoch numbers a stretch of time in which the wall clock ran without a step. 0 is no epoch: times that nobody
-// will ever correct. Values are unique over boots.
+// will ever correct. Values are unique over boots. The odd ones are of rounds with Unset: a boot has one.
 type Epoch uint64
+
+// Unset tells whether rounds of this epoch bear the time since boot.
+func (e Epoch) Unset() bool { return e&1 == 1 }
 
 // Round is what one run of one probe found: one time, many series, one value each. All of its slices are
 // read-only; the receiver copies Values, but may keep Series, which is the same slice from round to round while the

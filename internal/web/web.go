@@ -6,12 +6,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"html/template"
 	"log/slog"
 	"net"
 	"net/http"
 	"os"
 	"strings"
+	"sync"
 	"time"
 
 	toolkit "github.com/prometheus/exporter-toolkit/web"
@@ -21,10 +21,12 @@ import (
 
 // Parts are what the pages show and do.
 type Parts struct {
-	Version   string
-	Latest    func(func(metric.Round)) // yields what each probe found last
-	Reload    func() error
-	Lifecycle bool // serve POST /-/reload
+	Version     string
+	Latest      func(func(metric.Round)) // yields what each probe found last
+	Facts       func() Facts             // what the metrics do not tell
+	Reload      func() error
+	ReleaseGPUs func(context.Context, time.Duration) error // lets go of GPUs for a while; returns when they are free
+	Lifecycle   bool                                       // serve POST /-/reload and /-/gpu/release
 }
 
 // Server serves on one address.
@@ -33,6 +35,8 @@ type Server struct {
 	http     *http.Server
 	flags    *toolkit.FlagConfig
 	log      *slog.Logger
+	parts    Parts
+	history  *history
 }
 
 // Listen takes an address, host:port, and checks configFile, which is exporter-toolkit's and may be empty.
@@ -47,11 +51,12 @@ func Listen(address, configFile string, p Parts, log *slog.Logger) (*Server, err
 		return nil, fmt.Errorf("web.listen_address: %w; give another with --web.listen-address", err)
 	}
 	systemdSocket := false
-	return &Server{
-		listener: l, log: log,
-		http:  &http.Server{Handler: p.mux(), ReadHeaderTimeout: 10 * time.Second, ReadTimeout: 30 * time.Second, IdleTimeout: time.Minute},
+	s := &Server{
+		listener: l, log: log, parts: p, history: newHistory(),
 		flags: &toolkit.FlagConfig{WebListenAddresses: &[]string{address}, WebSystemdSocket: &systemdSocket, WebConfigFile: &configFile},
-	}, nil
+	}
+	s.http = &http.Server{Handler: s.mux(), ReadHeaderTimeout: 10 * time.Second, ReadTimeout: 30 * time.Second, IdleTimeout: time.Minute}
+	return s, nil
 }
 
 // Address returns where the server listens.
@@ -65,37 +70,31 @@ func (s *Server) Run(ctx context.Context) {
 		s.http.Shutdown(grace)
 	})
 	defer stop()
+	var recording sync.WaitGroup
+	recording.Go(func() { s.history.run(ctx, s.parts.Latest) })
+	defer recording.Wait()
 	quiet := slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn})) // the toolkit reports each start
 	if err := toolkit.Serve(s.listener, s.http, s.flags, quiet); err != nil && !errors.Is(err, http.ErrServerClosed) {
 		s.log.Error("web server ended; the agent goes on without its pages", "error", err)
 	}
 }
 
-func (p Parts) mux() http.Handler {
+func (s *Server) mux() http.Handler {
+	p := s.parts
 	mux := http.NewServeMux()
-	mux.HandleFunc("GET /{$}", p.index)
+	mux.HandleFunc("GET /{$}", s.index)
+	mux.HandleFunc("GET /api/v1/status", s.status)
 	mux.HandleFunc("GET /metrics", p.metrics)
 	mux.HandleFunc("GET /flussonic/api/metrics", p.metrics)
 	mux.HandleFunc("GET /-/healthy", say("headend-agent is healthy.\n"))
 	mux.HandleFunc("GET /-/ready", say("headend-agent is ready.\n"))
 	mux.HandleFunc("POST /-/reload", p.reload)
+	mux.HandleFunc("POST /-/gpu/release", p.releaseGPUs)
 	return mux
 }
 
 func say(text string) http.HandlerFunc {
 	return func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, text) }
-}
-
-var page = template.Must(template.New("index").Parse(`<!doctype html>
-<html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>headend-agent</title>
-<style>body{font:16px/1.5 system-ui,sans-serif;max-width:40em;margin:2em auto;padding:0 1em;color-scheme:light dark}</style>
-<h1>headend-agent</h1><p>{{.}}</p>
-<ul><li><a href="/metrics">/metrics</a><li><a href="/-/healthy">/-/healthy</a><li><a href="/-/ready">/-/ready</a></ul>
-`))
-
-func (p Parts) index(w http.ResponseWriter, _ *http.Request) {
-	w.Header().Set("Content-Type", "text/html; charset=utf-8")
-	page.Execute(w, p.Version)
 }
 
 func (p Parts) metrics(w http.ResponseWriter, _ *http.Request) {

@@ -1,0 +1,107 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+	"sync"
+
+	"headend-agent/internal/config"
+	"headend-agent/internal/metric"
+	"headend-agent/probe"
+)
+
+// examineProbes runs every probe once, all at the same time.
+func examineProbes(cfg *config.Config, o *options) []finding {
+	list, err := instances(cfg, o.env, o.logger(io.Discard))
+	if err != nil {
+		return []finding{fail("probes", "headend-agent check-config names each mistake with its line", "%v", err)}
+	}
+	results := make([]result, len(list))
+	var work sync.WaitGroup
+	for i := range list {
+		work.Go(func() { results[i] = try(list[i]) })
+	}
+	work.Wait()
+	var all []finding
+	reading, idle, servers := 0, 0, 0
+	for i, r := range results {
+		name := strings.TrimSpace(list[i].Kind + " " + list[i].Target)
+		switch {
+		case r.err != nil:
+			all = append(all, fail(name, remedy(list[i].Kind, r.err.Error()), "%v", r.err))
+		case r.series > 0:
+			reading++
+		default:
+			idle++
+		}
+		if r.servers != "" {
+			servers++
+			all = append(all, fine("media server", "%s", r.servers))
+		}
+		for _, why := range r.absent {
+			all = append(all, warn(name, remedy(list[i].Kind, why), "%s", why))
+		}
+	}
+	if servers == 0 {
+		all = append(all, warn("media server", `name it under probes:, like flussonic: [{url: "http://127.0.0.1:80"}]`, "none was found on this machine"))
+	}
+	return append([]finding{fine("probes", "%d read something, %d have nothing to read here", reading, idle)}, all...)
+}
+
+// result is what one run of a probe gave.
+type result struct {
+	series  int
+	servers string // media servers that answered
+	absent  []string
+	err     error
+}
+
+func try(i probe.Instance) (r result) {
+	var streams int
+	var names []string
+	r.err = once(i, metric.NewTable(), func(round metric.Round) {
+		r.series += len(round.Series)
+		for n, s := range round.Series {
+			switch s.Desc().Name {
+			case "headend_stream_alive":
+				streams++
+			case "headend_stream_up":
+				if round.Values[n] == 1 {
+					names = append(names, s.Labels.Get("server"))
+				}
+			}
+		}
+	})
+	if p, ok := i.Probe.(explained); ok && r.err == nil {
+		r.absent = p.Absent()
+	}
+	slices.Sort(names)
+	if len(names) > 0 {
+		r.servers = fmt.Sprintf("%s answers, with %d streams", strings.Join(names, ", "), streams)
+	}
+	return r
+}
+
+// remedy says what helps against an error, as far as its words tell.
+func remedy(kind, text string) string {
+	has := func(words ...string) bool {
+		return slices.ContainsFunc(words, func(w string) bool { return strings.Contains(text, w) })
+	}
+	switch {
+	case has("401", "403", "nauthorized", "password"):
+		return "give user and password: " + kind + ": [{url: ..., basic_auth: {username: ..., password_file: ...}}]; reading rights (view_auth) are enough"
+	case has("connection refused"):
+		return "start the server, or give its address and port: " + kind + ": [{url: ...}]"
+	case has("no such host"):
+		return "check the name in the url; getent hosts NAME"
+	case has("permission denied", "operation not permitted"):
+		return "run doctor as the agent's user (sudo -u headend-agent headend-agent doctor); then give that user the group that ls -l shows"
+	case has("did not answer", "no answer", "deadline", "timeout"):
+		return "the source is too slow or stuck: dmesg; or give " + kind + ": {timeout: ...} more"
+	case has("certificate", "x509"):
+		return "name the authority under tls_config: {ca_file: ...}"
+	}
+	return "headend-agent probe " + kind + " shows it again"
+}

@@ -1,0 +1,165 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"io"
+	"log"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"headend-agent/internal/config"
+	"headend-agent/internal/receiver"
+)
+
+// diagnose runs doctor on a configuration.
+func diagnose(t *testing.T, yaml string, flags ...string) (all []finding, code int) {
+	t.Helper()
+	dir := t.TempDir()
+	file := filepath.Join(dir, "agent.yml")
+	if err := os.WriteFile(file, []byte("buffer: {path: "+dir+"/buffer}\n"+yaml), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	var out, errs bytes.Buffer
+	code = doctorCommand(append([]string{"--config.file=" + file, "--json", "--web.listen-address=127.0.0.1:1"}, flags...), &out, &errs)
+	if err := json.Unmarshal(out.Bytes(), &all); err != nil {
+		t.Fatalf("%v: %s%s", err, out.String(), errs.String())
+	}
+	for _, f := range all {
+		if f.Level == levelFail && f.Remedy == "" {
+			t.Errorf("no remedy for %v", f)
+		}
+	}
+	return all, code
+}
+
+// of returns the finding of a check.
+func of(t *testing.T, all []finding, check string) finding {
+	t.Helper()
+	i := slices.IndexFunc(all, func(f finding) bool { return f.Check == check })
+	if i < 0 {
+		t.Fatalf("no finding of %q in %v", check, all)
+	}
+	return all[i]
+}
+
+func TestDoctorOfDestinations(t *testing.T) {
+	answering := func(status int, body string) *httptest.Server {
+		s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			w.WriteHeader(status)
+			fmt.Fprint(w, body)
+		}))
+		t.Cleanup(s.Close)
+		return s
+	}
+	secure := httptest.NewTLSServer(&receiver.Receiver{})
+	t.Cleanup(secure.Close)
+	secure.Config.ErrorLog = log.New(io.Discard, "", 0) // of handshakes that are refused
+	good := httptest.NewServer(&receiver.Receiver{})
+	t.Cleanup(good.Close)
+	for _, c := range []struct {
+		what, url, extra, check, level, found, remedy string
+	}{
+		{"good", good.URL, "", "d: write", levelOK, "HTTP 20", ""},
+		{"password", answering(401, "who are you").URL, "", "d: write", levelFail, "HTTP 401 within", "basic_auth"},
+		{"tenant", answering(403, "").URL, "", "d: write", levelFail, "HTTP 403", "X-Scope-OrgID"},
+		{"path", answering(404, "404 page not found").URL, "", "d: write", levelFail, "404 page not found", "--web.enable-remote-write-receiver"},
+		{"broken", answering(503, "later").URL, "", "d: write", levelWarn, "later", "kept"},
+		{"picky", answering(400, "empty").URL, "", "d: write", levelWarn, "does not like an empty write", ""},
+		{"closed", "http://127.0.0.1:1/write", "", "d: connection", levelFail, "connection refused", "port"},
+		{"authority", secure.URL, "", "d: TLS", levelFail, "certificate", "ca_file"},
+		{"trusted", secure.URL, "tls_config: {insecure_skip_verify: true}", "d: TLS", levelOK, "TLS 1.3; the certificate is valid until", ""},
+		{"no TLS there", "https://" + strings.TrimPrefix(good.URL, "http://"), "", "d: TLS", levelFail, "", "http://"},
+	} {
+		all, code := diagnose(t, "remote_write:\n- name: d\n  url: "+c.url+"\n  "+c.extra+"\n")
+		f := of(t, all, c.check)
+		if f.Level != c.level || !strings.Contains(f.Found, c.found) || !strings.Contains(f.Remedy, c.remedy) {
+			t.Errorf("%s: %+v", c.what, f)
+		}
+		if failed := slices.ContainsFunc(all, func(f finding) bool { return f.Level == levelFail }); (code == 1) != failed {
+			t.Errorf("%s: exit code %d with %v", c.what, code, all)
+		}
+	}
+}
+
+// A clock that is off shows in the answer; a secret of the URL shows nowhere.
+func TestDoctorClockAndSecrets(t *testing.T) {
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Date", time.Now().Add(-time.Hour).UTC().Format(http.TimeFormat))
+	}))
+	defer s.Close()
+	all, _ := diagnose(t, "remote_write: [{name: d, url: \""+s.URL+"\"}]\n")
+	if f := of(t, all, "d: clock"); f.Level != levelWarn || !strings.Contains(f.Found, "h0m") && !strings.Contains(f.Found, "59m") {
+		t.Errorf("%+v", f)
+	}
+	all, _ = diagnose(t, "remote_write: [{name: d, url: \"http://user:hidden1@127.0.0.1:1/hidden2?token=hidden3\"}]\n")
+	if text := fmt.Sprint(all); strings.Contains(text, "hidden") {
+		t.Errorf("a secret is shown: %s", text)
+	}
+}
+
+func TestDoctorOfMediaServer(t *testing.T) {
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusUnauthorized) }))
+	defer s.Close()
+	all, code := diagnose(t, "probes: {flussonic: [{url: \""+s.URL+"\"}]}\n")
+	i := slices.IndexFunc(all, func(f finding) bool { return strings.HasPrefix(f.Check, "flussonic ") })
+	if code != 1 || i < 0 || all[i].Level != levelFail || !strings.Contains(all[i].Remedy, "view_auth") {
+		t.Errorf("exit code %d, %v", code, all)
+	}
+	if f := of(t, all, "destinations"); f.Level != levelWarn {
+		t.Errorf("%+v", f)
+	}
+}
+
+func TestDoctorOfConfiguration(t *testing.T) {
+	all, code := diagnose(t, "nonsense: 1\n")
+	if f := of(t, all, "configuration"); code != 1 || f.Level != levelFail || !strings.Contains(f.Found, "nonsense") {
+		t.Errorf("exit code %d, %+v", code, f)
+	}
+}
+
+func TestDoctorOfMachine(t *testing.T) {
+	cfg := config.Default()
+	for name, level := range map[string]string{"edge-7": levelOK, "localhost": levelWarn, "debian.example": levelWarn, "": levelWarn} {
+		if f := hostName(name, cfg); f.Level != level {
+			t.Errorf("%q: %+v", name, f)
+		}
+	}
+	cfg.Global.ExternalLabels = map[string]string{"instance": "edge-7"}
+	if f := hostName("localhost", cfg); f.Level != levelOK {
+		t.Errorf("with a label of its own: %+v", f)
+	}
+	if f := clockFinding(time.Unix(0, 0)); f.Level != levelFail || !strings.Contains(f.Found, "1970") {
+		t.Errorf("%+v", f)
+	}
+	file := filepath.Join(t.TempDir(), "file")
+	if err := os.WriteFile(file, nil, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if f := bufferDisk(file+"/buffer", 1)[0]; f.Level != levelFail {
+		t.Errorf("below a file: %+v", f)
+	}
+	if f := bufferDisk(filepath.Join(t.TempDir(), "a", "b"), 1)[0]; f.Level == levelFail {
+		t.Errorf("a directory that the agent will make: %+v", f)
+	}
+	if f := bufferDisk(t.TempDir(), 1<<60)[0]; f.Level != levelWarn || !strings.Contains(f.Found, "room for") {
+		t.Errorf("too large a ring: %+v", f)
+	}
+}
+
+// The table is for people.
+func TestDoctorTable(t *testing.T) {
+	var out bytes.Buffer
+	printFindings(&out, []finding{fine("a", "x"), warn("long name", "do this", "y\nz"), fail("c", "do that", "w")})
+	const want = "ok    a          x\nwarn  long name  y\n                 z\n                 → do this\nfail  c          w\n                 → do that\n\n1 ok, 1 warn, 1 fail\n"
+	if out.String() != want {
+		t.Errorf("got\n%s\nwant\n%s", out.String(), want)
+	}
+}

@@ -1,0 +1,88 @@
+package main
+
+import (
+	"net/url"
+
+	"headend-agent/internal/config"
+	"headend-agent/internal/metric"
+	"headend-agent/internal/web"
+	"headend-agent/probe"
+)
+
+// facts are what the status page shows besides the metrics.
+func (a *agent) facts() web.Facts {
+	a.mu.Lock()
+	cfg, list := a.cfg, a.instances
+	a.mu.Unlock()
+	f := web.Facts{
+		Host: a.opts.env.Hostname, Version: version, Started: a.started, Config: a.opts.configFile, ConfigOK: a.reloadOK.Load(),
+		Absent: absent(cfg, a.opts.env), Ring: a.ring(cfg),
+	}
+	explain := map[metric.SourceID]explained{}
+	for _, i := range list {
+		if p, ok := i.Probe.(explained); ok {
+			explain[i.Source()] = p
+		}
+	}
+	for _, s := range a.runner.States() {
+		p := web.Probe{
+			Name: s.Kind, Target: s.Target, Interval: web.Seconds(s.Interval.Seconds()), LastRun: s.LastRun, LastSuccess: s.LastSuccess, Error: s.LastErr,
+		}
+		if why := explain[probe.Instance{Kind: s.Kind, Target: s.Target}.Source()]; why != nil {
+			p.Absent = why.Absent()
+		}
+		f.Probes = append(f.Probes, p)
+	}
+	for _, rw := range cfg.RemoteWrite {
+		f.Destinations = append(f.Destinations, web.Destination{Name: rw.Destination(), URL: bareURL(rw.URL), Order: rw.Order})
+	}
+	return f
+}
+
+// bufferSize is the size of the ring on disk, in bytes.
+func (a *agent) bufferSize() int64 {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return int64(a.cfg.Buffer.Size)
+}
+
+// bareURL is a URL without what may be secret in it.
+func bareURL(raw string) string {
+	u, err := url.Parse(raw)
+	if err != nil {
+		return ""
+	}
+	return u.Scheme + "://" + u.Host + u.Path
+}
+
+func (a *agent) ring(cfg *config.Config) web.Ring {
+	return web.Ring{Mode: "memory", Limit: float64(cfg.Buffer.Size)}
+}
+
+// absent lists the probes that do not run, and why.
+func absent(cfg *config.Config, env probe.Env) []web.Absent {
+	var all []web.Absent
+	for _, k := range kinds() {
+		on, off := false, false
+		for _, s := range cfg.Probes {
+			if s.Kind == k.Name {
+				on, off = on || s.Enabled, off || !s.Enabled
+			}
+		}
+		reason := ""
+		switch {
+		case on:
+			continue
+		case off:
+			reason = web.SwitchedOff
+		case k.Auto == nil:
+			reason = "only where the configuration names it"
+		case !k.Auto(env):
+			reason = "not found on this machine"
+		default:
+			continue
+		}
+		all = append(all, web.Absent{Name: k.Name, Reason: reason})
+	}
+	return all
+}

@@ -1,0 +1,135 @@
+#!/bin/bash
+# Runs inside the virtual machine: puts frontends into it, tunes them, and keeps what the agent says. dvb_test.go judges it.
+# agent and agent386 lie in the working folder; what is written to $VM_OUT comes back.
+set -u
+say() { echo "$(cut -d' ' -f1 /proc/uptime) s: $*"; }
+fail() { say "FAILED: $*"; exit 1; }
+
+once() { # name [program]: one run of the probe, and what strace saw of /dev/dvb
+	strace -f -o strace.log -e trace=openat,ioctl "${2:-./agent}" probe --config.file=dvb.yml dvb >"$VM_OUT/$1.metrics" 2>"$VM_OUT/$1.stderr" || fail "probe: $1"
+	grep -E '/dev/dvb|FE_|0x6f' strace.log >"$VM_OUT/$1.strace"
+}
+tool() { timeout 30 dvb-fe-tool -a "$2" -m -c 1 >"$VM_OUT/$1.fe" 2>&1; }
+runs() { curl -s http://127.0.0.1:9105/metrics | sed -n 's/^headend_agent_probe_runs_total{.*probe="dvb".*} //p'; }
+rounds() { # n: wait for that many rounds of the running agent, and for the page to show them
+	local from now; from=$(runs)
+	for _ in $(seq 300); do
+		now=$(runs)
+		[ -n "$now" ] && [ "$now" -ge $((${from:-0} + 1 + $1)) ] && return # it may have made one that the page does not count yet
+		sleep 0.3
+	done
+	fail "the agent makes no rounds"
+}
+snap() { # name [rounds]: what the running agent shows after as many new rounds, and dvbsim's own counts
+	rounds "${2:-2}"
+	curl -s http://127.0.0.1:9105/metrics >"$VM_OUT/$1.metrics"
+	vm-dvb show >"$VM_OUT/$1.show" 2>/dev/null
+	say "$1"
+}
+tune() { timeout 60 vm-dvb tune "$@" || fail "tune $*"; }
+set_() { vm-dvb set "$@" || fail "set $*"; }
+
+cat >dvb.yml <<'YML'
+global: {interval: 5s}
+probes:
+  agent: {interval: 1s}
+  dvb: {interval: 2s, names: {adapter0.frontend0: "Roof, dish 1"}}
+buffer: {path: /var/lib/headend-agent/buffer}
+YML
+
+say "vidtv, the kernel's own virtual driver"
+vm-dvb vidtv max_frequency_shift_hz=200 || fail vidtv
+once vidtv-idle
+for c in GOOD FAIR WEAK NONE; do
+	tune 0 $c
+	once vidtv-$c
+	tool vidtv-$c 0
+done
+tune 0 GOOD
+once vidtv-386 ./agent386
+cp agent /usr/local/bin/headend-agent
+run="systemd-run --quiet --wait --pipe -p WorkingDirectory=$PWD"
+$run -p DynamicUser=yes headend-agent probe dvb >"$VM_OUT/nogroup.metrics" 2>"$VM_OUT/nogroup.stderr"
+$run -p DynamicUser=yes -p SupplementaryGroups=video -p DevicePolicy=closed headend-agent probe dvb >"$VM_OUT/policy.metrics" 2>"$VM_OUT/policy.stderr"
+$run -p DynamicUser=yes -p SupplementaryGroups=video -p ProtectProc=invisible headend-agent probe dvb >"$VM_OUT/hidden.metrics" 2>"$VM_OUT/hidden.stderr"
+vm-dvb free 0
+once vidtv-left
+vm-dvb off
+modprobe -r dvb_core 2>/dev/null
+
+say "the agent as a service, before any DVB module is loaded"
+grep -c DVB /proc/devices >"$VM_OUT/before.devices"
+useradd --system --groups video headend-agent || fail useradd
+mkdir -p /etc/headend-agent && cp dvb.yml /etc/headend-agent/agent.yml
+cp headend-agent.service /etc/systemd/system/ && systemctl daemon-reload
+systemctl start headend-agent || fail "start the service"
+for _ in $(seq 100); do curl -sf http://127.0.0.1:9105/-/ready >/dev/null && break; sleep 0.3; done
+snap before
+
+say "dvbsim, eight adapters"
+vm-dvb sim adapters=8 || fail dvbsim
+snap idle
+for a in 0 1 2 3; do tune $a GOOD; done
+set_ "0.0 step_err=5" "1.0 strength_scale=2 strength=40000 cnr_scale=2 cnr=50000 v3_strength=-1" \
+	"2.0 strength2=30000 cnr2=52000" "3.0 strength_scale=-1 cnr_scale=-1 counter_scale=-1"
+snap tuned
+for a in 0 1 2 3; do tool sim-$a $a; done
+snap tuned-later
+set_ "0.0 cnr=999999 strength=-4294967000" "1.0 error=121" "2.0 error=11" "3.0 status=3"
+snap broken
+set_ "0.0 cnr=14500 strength=-45000" "1.0 error=0" "2.0 error=0" "3.0 status=0x1f"
+pid=$(systemctl show -p MainPID --value headend-agent)
+set_ "1.0 delay_ms=5000"
+snap slow 3
+ls -l /proc/"$pid"/fd | grep /dev/dvb >"$VM_OUT/slow.open"
+set_ "1.0 delay_ms=0"
+snap fast 5
+set_ "unplug 2"
+snap unplugged
+set_ "plug 2"
+tune 2 GOOD
+snap replugged
+for _ in $(seq 10); do # a reading may be under way for a moment
+	ls -l /proc/"$pid"/fd | grep /dev/dvb >"$VM_OUT/replugged.open" || break
+	sleep 0.1
+done
+vm-dvb free 0 || fail "free 0"
+set_ "unplug 0" "unplug 5" "plug 5" # the kernel gives the lowest free number: 5 comes back as 0
+tune 0 GOOD
+snap renumbered
+vm-dvb off
+
+say "two adapters whose frontends exclude each other"
+vm-dvb sim adapters=2 frontends=2 shared=1 || fail dvbsim
+snap shared-idle
+for at in 0.0 0.1 0.0 0.1; do
+	from=$(date +%s%N)
+	timeout 60 vm-dvb tune $at GOOD && result=opened || result=refused
+	echo "$at $result $((($(date +%s%N) - from) / 1000000))" >>"$VM_OUT/shared.tunes"
+	snap shared-$at 1
+	vm-dvb free $at
+done
+vm-dvb off
+
+say "a satellite tuner without statistics"
+cat >>/etc/dvb/vidtv.conf <<'SAT'
+
+[SAT]
+	DELIVERY_SYSTEM = DVBS2
+	LNB = UNIVERSAL
+	FREQUENCY = 11250000
+	POLARIZATION = VERTICAL
+	SYMBOL_RATE = 27500000
+	INNER_FEC = AUTO
+	MODULATION = QPSK
+SAT
+vm-dvb sim adapters=1 satellite=1 v3only=1 || fail dvbsim
+tune 0 SAT
+snap satellite
+vm-dvb off
+snap after
+systemctl stop headend-agent
+journalctl -u headend-agent --no-pager -o cat >"$VM_OUT/journal"
+systemctl show -p Result --value headend-agent >"$VM_OUT/result"
+dmesg | grep -iE 'bug:|oops|refcount' >"$VM_OUT/kernel"
+say done

@@ -1,0 +1,201 @@
+package e2e
+
+import (
+	"bytes"
+	"debug/elf"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+)
+
+// gpuMachine is a fake sysfs with an NVIDIA GPU, and a fake driver library for it.
+type gpuMachine struct {
+	t        testing.TB
+	sys, lib string
+}
+
+func newGPUMachine(t testing.TB) *gpuMachine {
+	t.Helper()
+	if f, err := elf.Open(agentBinary(t)); err == nil {
+		libs, _ := f.ImportedLibraries()
+		f.Close()
+		if len(libs) == 0 {
+			t.Skip("the agent was built without cgo, so it has no NVML")
+		}
+	}
+	gcc, err := exec.LookPath("gcc")
+	if err != nil {
+		t.Skip("the fake driver library needs gcc, which is not installed")
+	}
+	dir := t.TempDir()
+	m := &gpuMachine{t, filepath.Join(dir, "sys"), filepath.Join(dir, "libnvidia-ml.so.1")}
+	if out, err := exec.Command(gcc, "-shared", "-fPIC", "-o", m.lib, "../probe/gpu/testdata/fakenvml.c", "-ldl").CombinedOutput(); err != nil {
+		t.Fatalf("compile the fake driver library: %v\n%s", err, out)
+	}
+	card := filepath.Join(m.sys, "bus/pci/devices/0000:3b:00.0")
+	if err := os.MkdirAll(card, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	for name, text := range map[string]string{"class": "0x030200\n", "vendor": "0x10de\n", "device": "0x1eb8\n"} {
+		if err := os.WriteFile(filepath.Join(card, name), []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	m.say()
+	return m
+}
+
+// say makes the driver say what a T4 does, and more.
+func (m *gpuMachine) say(more ...string) {
+	m.t.Helper()
+	text, err := os.ReadFile("../probe/gpu/testdata/t4.script")
+	if err != nil {
+		m.t.Fatal(err)
+	}
+	text = append([]byte(strings.Join(append(more, ""), "\n")), text...)
+	if err := os.WriteFile(m.lib+".script.new", text, 0o644); err != nil {
+		m.t.Fatal(err)
+	}
+	if err := os.Rename(m.lib+".script.new", m.lib+".script"); err != nil {
+		m.t.Fatal(err)
+	}
+}
+
+func (m *gpuMachine) start(flags ...string) *agent {
+	m.t.Helper()
+	yaml := config("127.0.0.1:1/") + "probes: {gpu_nvidia: {library: " + m.lib + "}}\n"
+	return startAgent(m.t, yaml, append(flags, "--path.sysfs="+m.sys)...)
+}
+
+// child returns the process that talks to the driver; 0 while there is none.
+func (a *agent) child() int {
+	stats, _ := filepath.Glob("/proc/[0-9]*/stat")
+	for _, s := range stats {
+		b, err := os.ReadFile(s)
+		if err != nil {
+			continue
+		}
+		var state string
+		var parent int
+		fmt.Sscan(string(b[bytes.LastIndexByte(b, ')')+1:]), &state, &parent)
+		if parent == a.cmd.Process.Pid && state != "Z" {
+			pid, _ := strconv.Atoi(filepath.Base(filepath.Dir(s)))
+			return pid
+		}
+	}
+	return 0
+}
+
+// shows waits until the agent's page has a line, once a round at most.
+func (a *agent) shows(line string) {
+	a.t.Helper()
+	eventually(a.t, 40*time.Second, func() error {
+		text, err := get("http://" + a.address + "/metrics")
+		if err == nil && !strings.Contains("\n"+text, "\n"+line+"\n") {
+			err = fmt.Errorf("there is no %s", line)
+		}
+		return err
+	})
+}
+
+const (
+	gpuIsUp   = `headend_gpu_up{gpu="0",pci="0000:3b:00.0"} 1`
+	gpuIsDown = `headend_gpu_up{gpu="0",pci="0000:3b:00.0"} 0`
+)
+
+// A driver that hangs or crashes costs the GPU's series for as long as it does, and the agent nothing.
+func TestGPUDriverThatMisbehaves(t *testing.T) {
+	m := newGPUMachine(t)
+	a := m.start()
+	a.shows(`flussonic_gpu_enc{gpu="0",pci="0000:3b:00.0"} 61`)
+	threads := func() int { tasks, _ := os.ReadDir(fmt.Sprintf("/proc/%d/task", a.cmd.Process.Pid)); return len(tasks) }
+	before := threads()
+	for _, what := range []string{"crash", "hang"} {
+		m.say("GetEncoderUtilization.do=" + what)
+		a.shows(gpuIsDown)
+		m.say()
+		a.shows(gpuIsUp)
+		a.shows(`headend_gpu_probe_restarts_total{reason="` + what + `"} 1`)
+	}
+	if _, err := get("http://" + a.address + "/-/healthy"); err != nil {
+		t.Error(err)
+	}
+	if after := threads(); after > before+4 { // a hung call in the agent itself would keep one each
+		t.Errorf("the agent had %d threads and has %d", before, after)
+	}
+	if code := a.stop(); code != 0 {
+		t.Errorf("exit status %d", code)
+	}
+}
+
+func TestGPURelease(t *testing.T) {
+	m := newGPUMachine(t)
+	a := m.start("--web.enable-lifecycle")
+	a.shows(gpuIsUp)
+	pid := a.child()
+	r, err := http.Post("http://"+a.address+"/-/gpu/release?for=1m", "", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	said, _ := io.ReadAll(r.Body)
+	r.Body.Close()
+	if r.StatusCode != 200 || !strings.Contains(string(said), "released for 1m0s") {
+		t.Errorf("%s: %s", r.Status, said)
+	}
+	if _, err := os.Stat(fmt.Sprintf("/proc/%d", pid)); pid == 0 || err == nil || a.child() != 0 {
+		t.Errorf("process %d still talks to the driver", pid)
+	}
+	if log, _ := os.ReadFile(m.lib + ".log"); string(log) != "shutdown\n" {
+		t.Errorf("the driver library was not shut down: %q", log)
+	}
+	a.shows(`headend_gpu_probe_state{state="released"} 1`)
+}
+
+// Nobody else ends the child when the agent is killed.
+func TestGPUChildGoesWithTheAgent(t *testing.T) {
+	m := newGPUMachine(t)
+	a := m.start()
+	a.shows(gpuIsUp)
+	pid := a.child()
+	if pid == 0 {
+		t.Fatal("there is no child")
+	}
+	a.kill()
+	eventually(t, 10*time.Second, func() error {
+		if b, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid)); err == nil && !bytes.Contains(b, []byte(") Z ")) {
+			return fmt.Errorf("process %d is still there", pid)
+		}
+		return nil
+	})
+	if log, _ := os.ReadFile(m.lib + ".log"); string(log) != "shutdown\n" {
+		t.Errorf("the driver library was not shut down: %q", log)
+	}
+}
+
+// A program that binds NVIDIA's functions when it starts does not start where they are not.
+func TestBinaryBindsLazily(t *testing.T) {
+	f, err := elf.Open(agentBinary(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	if flags, _ := f.DynValue(elf.DT_FLAGS); len(flags) > 0 && elf.DynFlag(flags[0])&elf.DF_BIND_NOW != 0 {
+		t.Error("it has DF_BIND_NOW")
+	}
+	if flags, _ := f.DynValue(elf.DT_FLAGS_1); len(flags) > 0 && elf.DynFlag1(flags[0])&elf.DF_1_NOW != 0 {
+		t.Error("it has DF_1_NOW")
+	}
+	if libs, _ := f.ImportedLibraries(); strings.Contains(strings.Join(libs, " "), "nvidia") {
+		t.Errorf("it needs %v", libs)
+	}
+	if out, err := exec.Command(agentBinary(t), "version").CombinedOutput(); err != nil {
+		t.Errorf("%v: %s", err, out)
+	}
+}

@@ -1,0 +1,108 @@
+package web
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// deviceKinds are the kinds of devices that somebody may expect, and the probes that look for them.
+var deviceKinds = []struct {
+	kind   string
+	probes []string
+	advice string
+}{
+	{"GPU", []string{"gpu_nvidia", "gpu_intel", "gpu_amd"}, ""},
+	{"DVB", []string{"dvb"}, ""},
+	{"media server", []string{"flussonic", "mediamtx", "srs", "tvheadend", "nginx_rtmp"}, "one that runs elsewhere, or wants a password, is named under probes:, like flussonic: [{url: ...}]"},
+}
+
+// missing tells for each kind of which nothing was found why that is so.
+func (s *Status) missing() []Absent {
+	var all []Absent
+	for _, k := range deviceKinds {
+		found := k.kind == "media server" && len(s.Servers) > 0 || slices.ContainsFunc(s.Devices, func(d Device) bool { return d.Kind == k.kind })
+		if found {
+			continue
+		}
+		var why []string
+		for _, p := range s.Probes {
+			if slices.Contains(k.probes, p.Name) {
+				why = append(why, p.Absent...)
+				if p.Error != "" {
+					why = append(why, p.Name+" fails: "+p.Error)
+				}
+			}
+		}
+		for _, a := range s.Facts.Absent {
+			if slices.Contains(k.probes, a.Name) && a.Reason == SwitchedOff {
+				why = append(why, a.Name+" is "+a.Reason)
+			}
+		}
+		if len(why) == 0 {
+			why = append(why, "none was found")
+		}
+		if k.advice != "" {
+			why = append(why, k.advice)
+		}
+		all = append(all, Absent{k.kind, strings.Join(why, "; ")})
+	}
+	return all
+}
+
+func gpus(r readings) []Device {
+	var all []Device
+	for _, x := range r["headend_gpu_up"] {
+		id := x.labels.Get("gpu")
+		d := Device{Kind: "GPU", Name: strings.TrimSpace(id + " " + x.labels.Get("pci")), State: "ok"}
+		for _, info := range r["headend_gpu_info"] {
+			if info.labels.Get("pci") == x.labels.Get("pci") {
+				d.Detail = append(d.Detail, info.labels.Get("name"))
+			}
+		}
+		if x.value != 1 {
+			d.State, d.Detail = "trouble", append(d.Detail, "is on the bus and does not answer")
+		}
+		for _, f := range []struct{ name, format string }{
+			{"flussonic_gpu_enc", "encoder %.0f %%"}, {"flussonic_gpu_dec", "decoder %.0f %%"}, {"flussonic_gpu_temp", "%.0f °C"},
+		} {
+			if v := r.one(f.name, "gpu", id); v != nil {
+				d.Detail = append(d.Detail, fmt.Sprintf(f.format, *v))
+			}
+		}
+		all = append(all, d)
+	}
+	return all
+}
+
+func frontends(r readings) []Device {
+	var all []Device
+	for _, x := range r["headend_dvb_frontend_info"] {
+		adapter, frontend := x.labels.Get("adapter"), x.labels.Get("frontend")
+		of := func(name string) *float64 { return r.one(name, "adapter", adapter, "frontend", frontend) }
+		d := Device{Kind: "DVB", Name: "adapter " + adapter + ", frontend " + frontend, State: "ok"}
+		if name := x.labels.Get("name"); name != "" {
+			d.Detail = append(d.Detail, name)
+		}
+		inUse, up, locked := of("headend_dvb_frontend_in_use"), of("headend_dvb_frontend_up"), of("headend_dvb_frontend_locked")
+		switch {
+		case inUse == nil || *inUse == 0:
+			d.State, d.Detail = "idle", append(d.Detail, "nobody uses it")
+		case up != nil && *up == 0:
+			d.State, d.Detail = "trouble", append(d.Detail, "cannot be read")
+		case locked != nil && *locked == 0:
+			d.State, d.Detail = "trouble", append(d.Detail, "no lock")
+		case locked != nil:
+			d.Detail = append(d.Detail, "locked")
+		}
+		for _, f := range []struct{ name, format string }{
+			{"headend_dvb_frontend_signal_strength_dbm", "%.0f dBm"}, {"headend_dvb_frontend_cnr_decibels", "C/N %.1f dB"}, {"flussonic_dvb_card_strength", "strength %.0f %%"},
+		} {
+			if v := of(f.name); v != nil {
+				d.Detail = append(d.Detail, fmt.Sprintf(f.format, *v))
+			}
+		}
+		all = append(all, d)
+	}
+	return all
+}

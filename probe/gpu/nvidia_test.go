@@ -1,0 +1,337 @@
+package gpu
+
+import (
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"headend-agent/internal/metric"
+	"headend-agent/probe"
+	"headend-agent/probe/gpu/nvmlchild"
+	"headend-agent/probe/probetest"
+)
+
+const first, second = "0000:3b:00.0", "0000:3c:00.0"
+
+func TestT4(t *testing.T) {
+	m := newMachine(t, "t4", first)
+	probetest.Golden(t, "testdata/t4.txt", m.good())
+}
+
+func TestValuesFollowTheDriver(t *testing.T) {
+	m := newMachine(t, "t4", first)
+	has(t, m.good(), `flussonic_gpu_enc{gpu="0",pci="0000:3b:00.0"} 61`, `headend_gpu_engine_utilization_max_ratio{engine="enc",gpu="0",pci="0000:3b:00.0"} 0.97`)
+	m.set("GetEncoderUtilization", "100", "GetSamples.enc", "98,100", "GetTemperature", "83")
+	has(t, m.good(), `flussonic_gpu_enc{gpu="0",pci="0000:3b:00.0"} 100`, `flussonic_gpu_temp{gpu="0",pci="0000:3b:00.0"} 83`,
+		`headend_gpu_engine_utilization_ratio{engine="enc",gpu="0",pci="0000:3b:00.0"} 0.99`)
+	m.set("GetSamples.enc", "") // without a history, what the driver says now
+	has(t, m.good(), `headend_gpu_engine_utilization_ratio{engine="enc",gpu="0",pci="0000:3b:00.0"} 1`,
+		`-headend_gpu_engine_utilization_max_ratio{engine="enc",gpu="0",pci="0000:3b:00.0"}`)
+}
+
+func TestUnsupportedIsAbsent(t *testing.T) {
+	m := newMachine(t, "t4", first)
+	m.set("GetFanSpeed", "", "GetPowerUsage", "", "GetEncoderSessions.h264", "", "GetClockInfo.video", "", "GetFieldValues.197", "", "GetSamples.dec", "")
+	has(t, m.good(), "-headend_gpu_fan_ratio", "-headend_gpu_power_watts", "-headend_gpu_encoder_sessions", "-headend_gpu_probe_errors_total",
+		`-headend_gpu_clock_hertz{domain="video",gpu="0",pci="0000:3b:00.0"}`, `-headend_gpu_pcie_bytes_total{direction="transmit",gpu="0",pci="0000:3b:00.0"}`,
+		`headend_gpu_clock_hertz{domain="sm",gpu="0",pci="0000:3b:00.0"} 1.59e+09`)
+}
+
+func TestRateOf0BesideLivingSessionsIsUnknown(t *testing.T) {
+	m := newMachine(t, "t4", first)
+	m.set("GetEncoderStats.fps", "0", "GetEncoderStats.latency", "0")
+	has(t, m.good(), "-headend_gpu_encoder_fps", "-headend_gpu_encoder_latency_seconds", `headend_gpu_encoder_sessions{codec="h264",gpu="0",pci="0000:3b:00.0"} 2`)
+}
+
+func TestCardWithoutEncoderHasNoEncoderLoad(t *testing.T) {
+	m := newMachine(t, "h200", first)
+	has(t, m.good(), "-flussonic_gpu_enc", `-headend_gpu_engine_utilization_ratio{engine="enc",gpu="0",pci="0000:3b:00.0"}`, "-headend_gpu_encoder_sessions",
+		`flussonic_gpu_dec{gpu="0",pci="0000:3b:00.0"} 4`, `headend_gpu_temperature_celsius{gpu="0",pci="0000:3b:00.0",sensor="memory"} 41`)
+}
+
+// With MIG on, utilization and history are not supported, and the rest is.
+func TestMIG(t *testing.T) {
+	m := newMachine(t, "h200", first)
+	m.good()
+	m.set("GetUtilizationRates.code", "3", "GetEncoderUtilization.code", "3", "GetDecoderUtilization.code", "3", "GetJpgUtilization.code", "3",
+		"GetOfaUtilization.code", "3", "GetSamples.code", "3", "GetEncoderStats", "0")
+	has(t, m.good(), "-flussonic_gpu_enc", "-flussonic_gpu_dec", "-headend_gpu_engine_utilization", `headend_gpu_up{gpu="0",pci="0000:3b:00.0"} 1`,
+		`flussonic_gpu_temp{gpu="0",pci="0000:3b:00.0"} 33`, "-headend_gpu_probe_errors_total")
+}
+
+func TestFailingCallCostsOnlyItself(t *testing.T) {
+	m := newMachine(t, "t4", first)
+	m.set("GetPowerUsage.code", "999", "GetSamples.code", "4")
+	m.good()
+	has(t, m.good(), `headend_gpu_probe_errors_total{call="GetPowerUsage",code="999"} 2`, `headend_gpu_probe_errors_total{call="GetSamples",code="4"} 10`,
+		"-headend_gpu_power_watts", `flussonic_gpu_enc{gpu="0",pci="0000:3b:00.0"} 61`, `headend_gpu_up{gpu="0",pci="0000:3b:00.0"} 1`)
+}
+
+func TestLostGPUCostsOnlyItself(t *testing.T) {
+	m := newMachine(t, "t4", first, second)
+	m.set("DeviceGetCount", "2", "1.GetEncoderUtilization", "5")
+	has(t, m.good(), `flussonic_gpu_enc{gpu="0",pci="0000:3b:00.0"} 61`, `flussonic_gpu_enc{gpu="1",pci="0000:3c:00.0"} 5`)
+	m.set("0.lost", "15")
+	text := m.good()
+	has(t, text, `headend_gpu_up{gpu="0",pci="0000:3b:00.0"} 0`, `-flussonic_gpu_enc{gpu="0"`, `flussonic_gpu_enc{gpu="1",pci="0000:3c:00.0"} 5`,
+		`headend_gpu_probe_errors_total{call="GetTemperature",code="15"} 1`)
+	if !strings.Contains(text, `headend_gpu_info{driver="550.54.14",gpu="0",name="Tesla T4",pci="0000:3b:00.0"`) {
+		t.Errorf("a lost GPU has no name any more:\n%s", text)
+	}
+	m.set("0.lost", "")
+	has(t, m.good(), `headend_gpu_up{gpu="0",pci="0000:3b:00.0"} 1`)
+}
+
+func TestNumberOfGPUsChanges(t *testing.T) {
+	m := newMachine(t, "t4", first)
+	m.good()
+	m.set("DeviceGetCount", "2")
+	has(t, m.good(), `headend_gpu_up{gpu="0",pci="0000:3b:00.0"} 1`, `headend_gpu_up{gpu="1",pci="0000:3c:00.0"} 1`)
+	m.set("DeviceGetCount", "1", "0.bus", "60") // the first is gone, the second has its index
+	has(t, m.good(), `headend_gpu_up{gpu="0",pci="0000:3b:00.0"} 0`, `headend_gpu_up{gpu="0",pci="0000:3c:00.0"} 1`)
+}
+
+func TestGPUOnTheBusThatNVMLDoesNotSee(t *testing.T) {
+	m := newMachine(t, "t4", first, "0000:af:00.0")
+	has(t, m.good(), `headend_gpu_up{gpu="0",pci="0000:3b:00.0"} 1`, `headend_gpu_up{gpu="1",pci="0000:af:00.0"} 0`)
+}
+
+func TestHangCostsTheReadingsAndIsOverWithIt(t *testing.T) {
+	m := newMachine(t, "t4", first)
+	m.good()
+	m.sup.limits.sample, m.sup.limits.step = 300*time.Millisecond, 100*time.Millisecond
+	m.set("GetDecoderUtilization.do", "hang")
+	text, err := m.round()
+	if !errors.As(err, new(*probe.Partial)) {
+		t.Errorf("error %v, want one that keeps the samples", err)
+	}
+	has(t, text, `headend_gpu_up{gpu="0",pci="0000:3b:00.0"} 0`, `headend_gpu_probe_state{state="hang"} 1`, `headend_gpu_probe_restarts_total{reason="hang"} 1`, "-flussonic_gpu")
+	m.sup.limits.sample = time.Minute
+	m.set("GetDecoderUtilization.do", "")
+	has(t, m.again(), `headend_gpu_up{gpu="0",pci="0000:3b:00.0"} 1`, `headend_gpu_probe_state{state="ok"} 1`, `headend_gpu_probe_restarts_total{reason="hang"} 1`)
+}
+
+func TestCrashCostsTheReadings(t *testing.T) {
+	m := newMachine(t, "t4", first)
+	m.good()
+	m.set("GetPowerUsage.do", "crash")
+	text, err := m.round()
+	if err == nil || !strings.Contains(err.Error(), "has ended") {
+		t.Errorf("error %v", err)
+	}
+	has(t, text, `headend_gpu_up{gpu="0",pci="0000:3b:00.0"} 0`, `headend_gpu_probe_restarts_total{reason="crash"} 1`)
+	m.set("GetPowerUsage.do", "")
+	has(t, m.again(), `headend_gpu_up{gpu="0",pci="0000:3b:00.0"} 1`, `flussonic_gpu_enc{gpu="0",pci="0000:3b:00.0"} 61`)
+}
+
+// A driver that lacks functions which later ones have: to call one would end the process.
+func TestOldDriver(t *testing.T) {
+	m := newMachine(t, "t4", first)
+	fakeNVML(t, m.lib, "-DOLD_DRIVER")
+	m.set("SystemGetDriverVersion", "418.226.00")
+	has(t, m.good(), `flussonic_gpu_enc{gpu="0",pci="0000:3b:00.0"} 61`, `headend_gpu_memory_used_bytes{gpu="0",pci="0000:3b:00.0"} 2.602565632e+09`,
+		`headend_gpu_engine_utilization_ratio{engine="enc",gpu="0",pci="0000:3b:00.0"} 0.61`, "-headend_gpu_pcie_bytes_total", "-headend_gpu_temperature_margin_celsius",
+		`-headend_gpu_engine_utilization_ratio{engine="jpeg",gpu="0",pci="0000:3b:00.0"}`, `headend_gpu_probe_restarts_total{reason="crash"} 0`)
+}
+
+// An upgrade puts another library in the place of the one in use, which goes on; the new one is loaded with the new kernel module.
+func TestReplacedLibrary(t *testing.T) {
+	m := newMachine(t, "t4", first)
+	has(t, m.good(), `headend_gpu_engine_utilization_ratio{engine="jpeg",gpu="0",pci="0000:3b:00.0"} 0`)
+	fakeNVML(t, m.lib+".new", "-DOLD_DRIVER")
+	if err := os.Rename(m.lib+".new", m.lib); err != nil {
+		t.Fatal(err)
+	}
+	has(t, m.good(), `headend_gpu_engine_utilization_ratio{engine="jpeg",gpu="0",pci="0000:3b:00.0"} 0`)
+	if !m.sup.replaced {
+		t.Error("nobody noticed")
+	}
+	m.module("560.28.03")
+	m.good()
+	has(t, m.again(), `-headend_gpu_engine_utilization_ratio{engine="jpeg",gpu="0",pci="0000:3b:00.0"}`, `flussonic_gpu_enc{gpu="0",pci="0000:3b:00.0"} 61`,
+		`headend_gpu_probe_restarts_total{reason="driver"} 1`)
+}
+
+func TestMismatchHealsWithTheModule(t *testing.T) {
+	m := newMachine(t, "t4", first)
+	m.set("Init.code", "18")
+	text, err := m.round()
+	has(t, text, `headend_gpu_probe_state{state="mismatch"} 1`, `headend_gpu_up{gpu="0",pci="0000:3b:00.0"} 0`)
+	if err == nil || !strings.Contains(err.Error(), "different releases") {
+		t.Errorf("error %v", err)
+	}
+	m.set("Init.code", "0")
+	m.module("560.28.03")
+	m.again()
+}
+
+func TestNoLibrary(t *testing.T) {
+	m := newMachine(t, "t4", first)
+	os.Remove(m.lib)
+	text, err := m.round()
+	has(t, text, `headend_gpu_probe_state{state="absent"} 1`, `headend_gpu_up{gpu="0",pci="0000:3b:00.0"} 0`)
+	if err == nil || !strings.Contains(err.Error(), "libnvidia-ml.so.1") {
+		t.Errorf("error %v", err)
+	}
+}
+
+func TestXIDsAreCountedAndOutliveTheChild(t *testing.T) {
+	m := newMachine(t, "t4", first)
+	has(t, m.good(), "-headend_gpu_xid_errors_total")
+	m.set("xid", "79", "xid.seq", "2")
+	has(t, m.good(), `headend_gpu_xid_errors_total{gpu="0",pci="0000:3b:00.0",xid="79"} 2`)
+	m.set("xid", "31", "xid.seq", "3")
+	m.good()
+	m.set("GetPowerUsage.do", "crash", "xid.seq", "0")
+	m.round()
+	m.set("GetPowerUsage.do", "")
+	has(t, m.again(), `headend_gpu_xid_errors_total{gpu="0",pci="0000:3b:00.0",xid="79"} 2`, `headend_gpu_xid_errors_total{gpu="0",pci="0000:3b:00.0",xid="31"} 1`)
+}
+
+func TestLeakingDriverIsRecycled(t *testing.T) {
+	m := newMachine(t, "t4", first)
+	m.sup.limits.growth = 100 << 20
+	for range settled {
+		m.good()
+	}
+	m.set("GetPowerUsage.do", "leak") // 16 MiB each
+	for range 10 {
+		m.good()
+	}
+	has(t, m.good(), `headend_gpu_probe_restarts_total{reason="memory"} 1`)
+}
+
+func TestReleaseClosesTheDriverInOrder(t *testing.T) {
+	m := newMachine(t, "t4", first)
+	m.good()
+	if err := m.Release(context.Background(), time.Hour); err != nil {
+		t.Fatal(err)
+	}
+	if log, _ := os.ReadFile(m.lib + ".log"); string(log) != "shutdown\n" {
+		t.Errorf("the driver library was not shut down: %q", log)
+	}
+	has(t, m.good(), `headend_gpu_probe_state{state="released"} 1`, "-headend_gpu_up", "-flussonic_gpu")
+	m.Release(context.Background(), 0)
+	has(t, m.again(), `headend_gpu_up{gpu="0",pci="0000:3b:00.0"} 1`)
+}
+
+func TestReloadKeepsChildReleaseAndCounts(t *testing.T) {
+	m := newMachine(t, "t4", first)
+	m.set("xid", "79", "xid.seq", "1")
+	m.good()
+	pid := m.sup.child.cmd.Process.Pid
+	next := func(library string) *nvidia {
+		p, err := newNVIDIA(func(c any) error { c.(*nvidiaConfig).Library = library; return nil }, m.env)
+		if err != nil {
+			t.Fatal(err)
+		}
+		p.(probe.Heir).Inherit(m.nvidia)
+		return p.(*nvidia)
+	}
+	m.nvidia = next(m.lib)
+	has(t, m.good(), `headend_gpu_xid_errors_total{gpu="0",pci="0000:3b:00.0",xid="79"} 1`)
+	if got := m.sup.child.cmd.Process.Pid; got != pid {
+		t.Errorf("child %d, want %d", got, pid)
+	}
+	old := m.sup
+	m.nvidia = next("/nonexistent")
+	<-old.before.done
+	if m.sup == old || old.child != nil {
+		t.Error("another library, and the same child")
+	}
+}
+
+func TestWithoutNVIDIANoChildIsStarted(t *testing.T) {
+	dir := t.TempDir()
+	addPCI(t, dir, "0000:00:02.0", vendorIntel, "0x3e92", "i915")
+	addPCI(t, dir, "0000:3b:00.0", vendorNVIDIA, "0x1eb8", "vfio-pci")
+	addPCI(t, dir, "0000:3c:00.0", vendorNVIDIA, "0x1eb8", "nouveau")
+	env := probetest.Env(t, dir)
+	if foundNVIDIA(env) {
+		t.Error("found an NVIDIA GPU for us")
+	}
+	n := probetest.New(t, Kinds()[0], probetest.NoConfig, env).(*nvidia)
+	if text, err := probetest.Collect(n); text != "" || err != nil || n.sup.child != nil {
+		t.Errorf("%q, %v, child %v", text, err, n.sup.child)
+	}
+	writeFile(t, filepath.Join(dir, "dev/nvidiactl"), "")
+	if !foundNVIDIA(env) {
+		t.Error("its device node was overlooked")
+	}
+}
+
+func TestBuildWithoutNVMLSaysSo(t *testing.T) {
+	if nvmlchild.Built {
+		t.Skip("this build has NVML")
+	}
+	dir := t.TempDir()
+	addPCI(t, dir, first, vendorNVIDIA, "0x1eb8", "nvidia")
+	n := probetest.New(t, Kinds()[0], probetest.NoConfig, probetest.Env(t, dir)).(*nvidia)
+	defer n.Close()
+	text, err := probetest.Collect(n)
+	has(t, text, `headend_gpu_probe_state{state="not_built"} 1`, `headend_gpu_up{gpu="0",pci="0000:3b:00.0"} 0`)
+	if err == nil || !strings.Contains(err.Error(), "this build has no NVML") {
+		t.Errorf("error %v", err)
+	}
+}
+
+func TestLibraryMustBeAbsolute(t *testing.T) {
+	_, err := newNVIDIA(func(c any) error { c.(*nvidiaConfig).Library = "libnvidia-ml.so.1"; return nil }, probetest.Env(t, t.TempDir()))
+	if err == nil {
+		t.Error("a relative path was taken")
+	}
+}
+
+func TestModuleVersion(t *testing.T) {
+	for text, want := range map[string]string{
+		"NVRM version: NVIDIA UNIX x86_64 Kernel Module  550.54.14  Thu Feb 22 01:44:30 UTC 2024\nGCC version:  gcc version 12.2.0\n": "550.54.14",
+		"NVRM version: NVIDIA UNIX Open Kernel Module for x86_64  590.48.01  Release Build  (dvs-builder@U22)\n":                      "590.48.01",
+		"": "", "NVRM version: none\n12.5 is on another line": "",
+	} {
+		if got := moduleVersion([]byte(text)); got != want {
+			t.Errorf("%q: %q, want %q", text, got, want)
+		}
+	}
+}
+
+// The smoke test of a machine with a GPU, on the fake.
+func TestSmoke(t *testing.T) {
+	m := newMachine(t, "t4")
+	var out, said strings.Builder
+	if code := nvmlchild.Main([]string{"--smoke", "--rounds=2", "--library=" + m.lib}, strings.NewReader(""), &out, &said); code != 0 {
+		t.Fatalf("exit status %d: %s", code, said.String())
+	}
+	for _, want := range []string{"driver 550.54.14", "GPU 0 0000:3b:00.0 Tesla T4", "temp_gpu=71", "GetFanSpeed                  3 "} {
+		if !strings.Contains(out.String(), want) {
+			t.Errorf("no %q in\n%s", want, out.String())
+		}
+	}
+}
+
+// A round with one GPU: CPU time of agent and child, and the child's memory when it has settled.
+func BenchmarkRound(b *testing.B) {
+	m := newMachine(b, "t4", first)
+	set := metric.NewSet(metric.NewTable(), 10_000)
+	var before, after syscall.Rusage
+	syscall.Getrusage(syscall.RUSAGE_SELF, &before)
+	b.ReportAllocs()
+	for b.Loop() {
+		set.Reset()
+		if err := m.Collect(context.Background(), set); err != nil {
+			b.Fatal(err)
+		}
+		set.End(metric.Round{Source: "test"}, func(metric.Round) {})
+	}
+	syscall.Getrusage(syscall.RUSAGE_SELF, &after)
+	child := m.sup.child
+	m.Close()
+	<-child.done
+	own := after.Utime.Nano() + after.Stime.Nano() - before.Utime.Nano() - before.Stime.Nano()
+	b.ReportMetric(float64(own)/1e3/float64(b.N), "agent-us/op")
+	b.ReportMetric(float64((child.cmd.ProcessState.UserTime()+child.cmd.ProcessState.SystemTime()).Microseconds())/float64(b.N), "child-us/op")
+}

@@ -1,0 +1,126 @@
+package nvmlchild
+
+import (
+	"errors"
+	"flag"
+	"io"
+	"os"
+	"os/signal"
+	"runtime"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+)
+
+// lastGrace is how long the child waits for a call of the library to return when it is to end. Who waits for the child is more patient.
+const lastGrace = 20 * time.Second
+
+// The child gives memory back when it has used all that it ever needs, and from time to time thereafter.
+const (
+	settled   = 5 // reports
+	leanEvery = 60
+)
+
+// Main is the child. It returns its exit status.
+func Main(args []string, in io.Reader, stdout, stderr io.Writer) int {
+	f := flag.NewFlagSet("gpu-child", flag.ContinueOnError)
+	f.SetOutput(stderr)
+	library := f.String(LibraryFlag, "", "driver library (default libnvidia-ml.so.1, found by the dynamic linker)")
+	smoke := f.Bool("smoke", false, "print every reading of every GPU with its return code and cost, and end")
+	rounds := f.Int("rounds", 20, "how often to take each reading for --smoke")
+	if err := f.Parse(args); err != nil {
+		if errors.Is(err, flag.ErrHelp) {
+			return 0
+		}
+		return 2
+	}
+	runtime.LockOSThread() // all calls come from one thread, the first
+	if *smoke {
+		return smokeTest(*library, max(*rounds, 1), stdout, stderr)
+	}
+	return serve(*library, in, os.NewFile(AnswerFD, "answers"))
+}
+
+// serve loads the library and answers requests until in ends.
+func serve(library string, in io.Reader, answers io.Writer) int {
+	signal.Ignore(syscall.SIGINT, syscall.SIGHUP) // a terminal's go to the agent too, and it knows what to do
+	term := make(chan os.Signal, 1)
+	signal.Notify(term, syscall.SIGTERM)
+	requests, end := make(chan struct{}, 1), make(chan struct{})
+	go read(in, requests, term, end)
+
+	d, first := open(library)
+	if d != nil {
+		defer d.close()
+	}
+	var frame []byte
+	send := func(r *Report) bool {
+		frame = AppendFrame(frame[:0], r)
+		_, err := answers.Write(frame)
+		return err == nil // else nobody reads it any more
+	}
+	if first.RSS = residentMemory(); !send(first) || d == nil {
+		return 1
+	}
+	for n := 1; ; n++ {
+		select {
+		case <-end:
+			return 0
+		case <-requests:
+			r := d.sample()
+			r.RSS = residentMemory()
+			if !send(r) {
+				return 1
+			}
+			if n%leanEvery == settled {
+				lean()
+			}
+		}
+	}
+}
+
+// read takes requests until there is an end of them, or SIGTERM. A call may be stuck then: it gets lastGrace, and until a second signal.
+func read(in io.Reader, requests chan<- struct{}, term <-chan os.Signal, end chan<- struct{}) {
+	eof := make(chan struct{})
+	go func() {
+		defer close(eof)
+		b := make([]byte, 1)
+		for {
+			if _, err := io.ReadFull(in, b); err != nil {
+				return
+			}
+			if b[0] == SampleRequest {
+				select {
+				case requests <- struct{}{}:
+				default: // one is waiting, and the agent never sends two
+				}
+			}
+		}
+	}()
+	select {
+	case <-eof:
+	case <-term:
+	}
+	close(end)
+	select {
+	case <-term:
+	case <-time.After(lastGrace):
+	}
+	os.Exit(1)
+}
+
+// residentMemory reads /proc/self/statm.
+func residentMemory() uint64 {
+	b, err := os.ReadFile("/proc/self/statm")
+	if err != nil {
+		return 0
+	}
+	_, rest, _ := strings.Cut(string(b), " ")
+	resident, _, _ := strings.Cut(rest, " ")
+	pages, err := strconv.ParseUint(resident, 10, 64)
+	if err != nil {
+		return 0
+	}
+	return pages * uint64(os.Getpagesize())
+}

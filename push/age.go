@@ -1,0 +1,145 @@
+package push
+
+import (
+	"cmp"
+	"math/rand/v2"
+	"slices"
+	"sort"
+	"time"
+
+	"headend-agent/internal/metric"
+)
+
+// A receiver without a window for late samples refuses all that is older than some age. Which age that is, a few requests of one
+// sample each find out, of a different series each: where one is accepted, older ones of that series are late by themselves.
+
+// oldAge is the age below which a refusal is not taken to be about age.
+const oldAge = 5 * time.Minute
+
+// probeAge is for a receiver that has refused whole batches of old samples: the newest sample of one series stands for a batch. If it
+// is refused, so are all; nothing is left of the sets then. It returns false as deliver does.
+func (l *lane) probeAge(clean, suspects *[]metric.Samples) bool {
+	set := *clean
+	if len(set) == 0 || l.batch.Unsure || !l.s.receiver.refusesOld() || !isOld(newest(set)) {
+		return true
+	}
+	l.budget = 1
+	i := rand.N(len(set))
+	k, ok := l.try(tail(set[i], 1))
+	if !ok {
+		return false
+	}
+	if k == no {
+		l.out.Refused += count(set) + count(*suspects)
+		*clean, *suspects = nil, nil
+		return true
+	}
+	l.s.receiver.refusedWhole(false, false)
+	if n := len(set[i].Values) - 1; n > 0 {
+		l.drop("age_probe", n)
+	}
+	last := len(set) - 1
+	set[i], set[last] = set[last], set[i]
+	*clean = set[:last]
+	return true
+}
+
+// minProbed is the number of series below which age is not asked for: there are too few to spare.
+const minProbed = 4
+
+// maxProbes bounds the requests that look for the age between one that is refused and one that is not.
+const maxProbes = 8
+
+// cutOld takes from a refused set what is refused for its age, and counts it. cut tells whether there was such a thing.
+func (l *lane) cutOld(set []metric.Samples) (rest []metric.Samples, cut, ok bool) {
+	if len(set) < minProbed || !isOld(oldest(set)) {
+		return set, false, true
+	}
+	set = slices.Clone(set)
+	rand.Shuffle(len(set), func(i, j int) { set[i], set[j] = set[j], set[i] }) // not always the same ones: they may be to blame
+	slices.SortStableFunc(set, func(a, b metric.Samples) int { return cmp.Compare(a.TimesMs[0], b.TimesMs[0]) })
+	for i := range 2 { // the oldest samples: if one of two is accepted, age is not it
+		k, ok := l.try(head(set[i], 1))
+		if !ok {
+			return nil, false, false
+		}
+		if k == yes {
+			set[i] = tail(set[i], len(set[i].Values)-1)[0]
+			if i > 0 {
+				l.out.Refused++ // the sample before, by itself
+				set[0] = tail(set[0], len(set[0].Values)-1)[0]
+			}
+			return occupied(set), false, true
+		}
+	}
+	refused, taken := oldest(set), newest(set)+1
+	for n, at := 2, newest(set); n < min(len(set), 2+maxProbes); n++ {
+		k := sort.Search(len(set[n].TimesMs), func(k int) bool { return set[n].TimesMs[k] >= at })
+		if k == len(set[n].TimesMs) || set[n].TimesMs[k] >= taken {
+			k--
+		}
+		if k < 0 || set[n].TimesMs[k] <= refused {
+			break
+		}
+		at = set[n].TimesMs[k]
+		answer, ok := l.try([]metric.Samples{{Ref: set[n].Ref, StartMs: set[n].StartMs, TimesMs: set[n].TimesMs[k : k+1], Values: set[n].Values[k : k+1]}})
+		if !ok {
+			return nil, false, false
+		}
+		if answer == no {
+			refused = at
+		} else {
+			taken = at
+			l.passOver(&set[n], k, refused)
+		}
+		at = refused + (taken-refused)/2
+	}
+	for i := range set {
+		k := sort.Search(len(set[i].TimesMs), func(k int) bool { return set[i].TimesMs[k] > refused })
+		l.out.Refused += k
+		set[i] = tail(set[i], len(set[i].Values)-k)[0]
+	}
+	return occupied(set), true, true
+}
+
+// passOver takes the first samples of a series, up to the k'th, which was accepted, out of it: those before are late now.
+func (l *lane) passOver(s *metric.Samples, k int, refused int64) {
+	for _, ms := range s.TimesMs[:k] {
+		if ms <= refused {
+			l.out.Refused++
+		} else {
+			l.drop("age_probe", 1)
+		}
+	}
+	*s = tail(*s, len(s.Values)-k-1)[0]
+}
+
+// occupied removes the series that have no samples left.
+func occupied(set []metric.Samples) []metric.Samples {
+	n := 0
+	for i := range set {
+		if len(set[i].Values) > 0 {
+			set[n] = set[i]
+			n++
+		}
+	}
+	return set[:n]
+}
+
+func oldest(set []metric.Samples) int64 {
+	ms := set[0].TimesMs[0]
+	for i := range set {
+		ms = min(ms, set[i].TimesMs[0])
+	}
+	return ms
+}
+
+func newest(set []metric.Samples) int64 {
+	ms := set[0].TimesMs[0]
+	for i := range set {
+		ms = max(ms, set[i].TimesMs[len(set[i].TimesMs)-1])
+	}
+	return ms
+}
+
+func isOld(ms int64) bool { return time.Since(time.UnixMilli(ms)) > oldAge }

@@ -1,0 +1,143 @@
+package push
+
+import (
+	"compress/gzip"
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+	"unicode"
+)
+
+// answer is what came back for one request.
+type answer struct {
+	status     int           // 0: none came
+	class      string        // of a failure, one word; empty after a 2xx
+	text       string        // of a failure, for people; secrets are taken out of it
+	lost       bool          // the whole body went out and no answer came: the receiver may have it
+	slow       bool          // time ran out while the body was on its way
+	written    int           // samples, by the 2.0 headers; -1 where the receiver did not say
+	retryAfter time.Duration // what the receiver asked for
+	ahead      time.Duration // of the receiver's clock; only where dated
+	dated      bool
+	started    time.Time
+	took       time.Duration
+}
+
+const (
+	maxErrorText = 1024     // bytes that are logged
+	maxDrain     = 64 << 10 // bytes that are read to use the connection again
+	drainTime    = 2 * time.Second
+)
+
+// read takes what matters from a response. cancel ends the reading of a body that does not end.
+func (a *answer) read(resp *http.Response, cancel context.CancelFunc, secrets *redactor) {
+	defer resp.Body.Close()
+	a.status = resp.StatusCode
+	a.written = writtenSamples(resp.Header)
+	now := time.Now()
+	if date, err := http.ParseTime(resp.Header.Get("Date")); err == nil {
+		a.dated, a.ahead = true, date.Sub(a.started.Add(a.took/2))
+		now = date
+	}
+	a.retryAfter = parseRetryAfter(resp.Header.Get("Retry-After"), now)
+	defer time.AfterFunc(drainTime, cancel).Stop()
+	body := io.LimitReader(resp.Body, maxDrain)
+	if a.status/100 != 2 {
+		a.class = "http_" + strconv.Itoa(a.status)
+		a.text = secrets.redact(errorText(body, resp.Header.Get("Content-Encoding")))
+	}
+	io.Copy(io.Discard, body)
+}
+
+// errorText reads the beginning of an error's body, which some proxies compress unasked.
+func errorText(body io.Reader, encoding string) string {
+	if encoding == "gzip" {
+		z, err := gzip.NewReader(body)
+		if err != nil {
+			return ""
+		}
+		body = z
+	}
+	text, _ := io.ReadAll(io.LimitReader(body, maxErrorText))
+	printable := strings.Map(func(r rune) rune {
+		if r == unicode.ReplacementChar || !unicode.IsPrint(r) && r != '\n' {
+			return ' '
+		}
+		return r
+	}, string(text))
+	return strings.TrimSpace(printable)
+}
+
+// writtenSamples reads the 2.0 headers. A receiver that knows 2.0 sends at least one of them; one that is missing means 0.
+func writtenSamples(h http.Header) int {
+	samples := -1
+	for _, what := range []string{"Samples", "Histograms", "Exemplars"} {
+		n, err := strconv.ParseUint(strings.TrimSpace(h.Get("X-Prometheus-Remote-Write-"+what+"-Written")), 10, 31)
+		if err != nil {
+			continue
+		}
+		samples = max(samples, 0)
+		if what == "Samples" {
+			samples = int(n)
+		}
+	}
+	return samples
+}
+
+// parseRetryAfter reads seconds or an HTTP date; what is past or unreadable is 0, what is absurd is retryAfterMax.
+func parseRetryAfter(s string, now time.Time) time.Duration {
+	s = strings.TrimSpace(s)
+	n, err := strconv.ParseInt(s, 10, 64)
+	switch {
+	case err == nil && n <= int64(retryAfterMax/time.Second):
+		return time.Duration(max(n, 0)) * time.Second
+	case err == nil || errors.Is(err, strconv.ErrRange) && s[0] != '-':
+		return retryAfterMax
+	}
+	if t, err := http.ParseTime(s); err == nil {
+		return min(max(0, t.Sub(now)), retryAfterMax)
+	}
+	return 0
+}
+
+// fail notes why no answer came.
+func (a *answer) fail(err error, secrets *redactor) {
+	a.class = class(err)
+	a.text = secrets.redact(bare(err).Error())
+	if a.class == "timeout" {
+		a.text = "no answer within " + a.took.Round(time.Millisecond).String()
+	}
+}
+
+// class names the kind of a failure in one word.
+func class(err error) string {
+	var dns *net.DNSError
+	var record tls.RecordHeaderError
+	var verify *tls.CertificateVerificationError
+	var unknown x509.UnknownAuthorityError
+	var alert tls.AlertError
+	var operation *net.OpError
+	switch {
+	case errors.As(err, &dns):
+		return "dns"
+	case errors.As(err, &record), errors.As(err, &verify), errors.As(err, &unknown), errors.As(err, &alert):
+		return "tls"
+	case errors.As(err, &operation) && operation.Op == "proxyconnect", errors.As(err, &operation) && operation.Op == "socks connect":
+		return "proxy"
+	case errors.Is(err, syscall.ECONNREFUSED):
+		return "refused"
+	case errors.Is(err, context.DeadlineExceeded):
+		return "timeout"
+	case errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.EPIPE), errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
+		return "reset"
+	}
+	return "other"
+}

@@ -1,0 +1,105 @@
+package push
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// protocol is a message with its headers and its compression.
+type protocol struct {
+	name        string // as the metrics call it
+	contentType string
+	encoding    string
+	header      string // that carries version
+	version     string
+}
+
+const versionHeader = "X-Prometheus-Remote-Write-Version"
+
+var (
+	protocolV1 = &protocol{"1.0", "application/x-protobuf", "snappy", versionHeader, "0.1.0"}
+	protocolV2 = &protocol{"2.0", "application/x-protobuf;proto=" + MessageV2, "snappy", versionHeader, "2.0.0"}
+	// protocolVM is 1.0 as VictoriaMetrics takes it from its own agents.
+	protocolVM = &protocol{"1.0 zstd", "application/x-protobuf", "zstd", "X-VictoriaMetrics-Remote-Write-Version", "1"}
+)
+
+// askAgain is how long 1.0 stays in use, and a learned size in force, before the receiver is asked anew: it may have been upgraded.
+const askAgain = 24 * time.Hour
+
+// negotiation is what has been found out about the protocol that a receiver takes.
+type negotiation struct {
+	auto      bool
+	proto     *protocol
+	confirmed bool // the receiver has answered to proto as one that knows it
+	asked     time.Time
+}
+
+func newNegotiation(cfg Config) negotiation {
+	switch {
+	case cfg.Compression == "zstd":
+		return negotiation{proto: protocolVM}
+	case cfg.ProtobufMessage == MessageV1:
+		return negotiation{proto: protocolV1}
+	}
+	return negotiation{proto: protocolV2, auto: cfg.ProtobufMessage == MessageAuto}
+}
+
+// choose returns the protocol for a new request. Once a day that is 2.0 where the receiver did not know it.
+func (n *negotiation) choose(now time.Time) *protocol {
+	if n.auto && n.proto == protocolV1 && (now.Sub(n.asked) >= askAgain || now.Before(n.asked)) {
+		n.asked = now
+		return protocolV2
+	}
+	return n.proto
+}
+
+// confirm notes that the receiver knows p; it tells whether that is news.
+func (n *negotiation) confirm(p *protocol, now time.Time) bool {
+	if p != n.proto && p != protocolV2 { // the other lane has just learned better
+		return false
+	}
+	news := n.proto != p || !n.confirmed
+	n.proto, n.confirmed = p, true
+	if p == protocolV2 && (news || now.Sub(n.asked) > askAgain/2) {
+		n.asked = now
+	}
+	return news
+}
+
+// fallBack goes on with 1.0 in its plain form; it tells whether that is news.
+func (n *negotiation) fallBack(now time.Time) bool {
+	news := n.proto != protocolV1
+	n.proto, n.confirmed, n.asked = protocolV1, false, now
+	return news
+}
+
+// The note that outlives a restart, within 64 bytes: "2.0 1763800000 450000" is the protocol, when it was found (Unix time), and the
+// size of body that the receiver takes (0: none learned).
+
+func (n *negotiation) note(size int) string {
+	return fmt.Sprintf("%s %d %d", n.proto.name, n.asked.Unix(), size)
+}
+
+// recall reads a note; one that it cannot read, or that the configuration overrules, leaves things as they are.
+func (n *negotiation) recall(note string, now time.Time) (size int) {
+	f := strings.Fields(note)
+	if len(f) != 3 {
+		return 0
+	}
+	at, err1 := strconv.ParseInt(f[1], 10, 64)
+	size, err2 := strconv.Atoi(f[2])
+	if err1 != nil || err2 != nil || at > now.Unix() || now.Unix()-at >= int64(askAgain/time.Second) {
+		return 0
+	}
+	if n.auto {
+		switch f[0] {
+		case protocolV1.name:
+			n.proto, n.asked = protocolV1, time.Unix(at, 0)
+		case protocolV2.name:
+			n.confirmed, n.asked = true, time.Unix(at, 0)
+		}
+	}
+	return max(0, size)
+}

@@ -1,0 +1,112 @@
+package push
+
+import (
+	"log/slog"
+	"strings"
+	"sync"
+	"time"
+)
+
+// reporter logs what changes about a destination, once.
+type reporter struct {
+	log *slog.Logger
+
+	mu      sync.Mutex
+	class   string          // of the trouble that there is, "" when there is none
+	text    string          // of it
+	since   time.Time       // of it
+	said    map[string]bool // classes that were logged in this outage
+	worked  bool            // something has been answered since the start
+	refused map[string]time.Time
+	skewed  bool // the clocks differ, and that was said
+}
+
+const (
+	quiet   = 10 * time.Minute // so long a refusal of the same status is not logged again
+	maxSkew = time.Minute      // between the receiver's clock and ours
+)
+
+// trouble notes a failed attempt. Within an outage each kind of failure is logged once.
+func (r *reporter) trouble(class string, v verdict) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.class == "" {
+		r.since = time.Now()
+		clear(r.said)
+	}
+	r.class, r.text = class, v.why
+	if r.said[class] {
+		return
+	}
+	if r.said == nil {
+		r.said = map[string]bool{}
+	}
+	r.said[class] = true
+	if v.longest == backoffWrong {
+		r.log.Error("the receiver does not let us in; samples are kept until the configuration or the receiver is changed", "answer", v.why)
+	} else {
+		r.log.Warn("remote write does not get through; samples are kept", "reason", v.why)
+	}
+}
+
+// recovered notes that an attempt got through. It returns how long none did, and whether this is the first one since the start.
+func (r *reporter) recovered() (outage time.Duration, first bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.class != "" {
+		outage = time.Since(r.since)
+		r.log.Info("remote write works again", "after", outage.Round(time.Millisecond))
+		r.class, r.text = "", ""
+	}
+	first, r.worked = !r.worked, true
+	return outage, first
+}
+
+// refusal logs why samples were refused: the receiver's words.
+func (r *reporter) refusal(text string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	status, _, _ := strings.Cut(text, ":")
+	if last, ok := r.refused[status]; ok && time.Since(last) < quiet {
+		return
+	}
+	if r.refused == nil {
+		r.refused = map[string]time.Time{}
+	}
+	r.refused[status] = time.Now()
+	r.log.Warn("the receiver refuses samples; they are counted, and not sent again", "answer", text)
+}
+
+// clock is told how far the receiver's clock is ahead.
+func (r *reporter) clock(ahead time.Duration) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if skewed := ahead.Abs() > maxSkew; skewed != r.skewed {
+		r.skewed = skewed
+		if skewed {
+			r.log.Warn("the receiver's clock and this host's differ; one of them is wrong", "ahead", ahead.Round(time.Second))
+		} else {
+			r.log.Info("the receiver's clock and this host's agree again")
+		}
+	}
+}
+
+func (r *reporter) inTrouble() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.class != ""
+}
+
+// now returns the trouble that there is.
+func (r *reporter) now() (class, text string, since time.Time) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.class, r.text, r.since
+}
+
+// warnings logs what may go wrong soon.
+func (r *reporter) warnings(cfg Config) {
+	for _, w := range cfg.Warnings() {
+		r.log.Warn(w)
+	}
+}

@@ -1,0 +1,57 @@
+package push
+
+import (
+	"fmt"
+	"net"
+	"net/http"
+	"syscall"
+	"time"
+
+	promconfig "github.com/prometheus/common/config"
+	"golang.org/x/sys/unix"
+)
+
+const (
+	idleTimeout   = 50 * time.Second // below the minute after which NAT gateways forget
+	keepAlive     = 30 * time.Second
+	dialTimeout   = 10 * time.Second
+	connectionAge = 9 * time.Minute // a changed address is used then at the latest, with a request's time to spare
+	maxRedirects  = 5
+	maxUnsent     = 64 << 10 // bytes
+)
+
+// newHTTPClient makes the client with the destination's authentication, TLS and proxy. Certificates and secrets in files are read
+// anew as they change.
+func newHTTPClient(cfg Config) (*http.Client, error) {
+	hc := cfg.HTTP
+	hc.EnableHTTP2 = false // a hung multiplexed connection behind NAT stalls everything
+	dialer := &net.Dialer{Timeout: dialTimeout, KeepAlive: keepAlive, Control: limitUnsent}
+	c, err := promconfig.NewClientFromConfig(hc, cfg.Destination(), promconfig.WithHTTP2Disabled(),
+		promconfig.WithIdleConnTimeout(idleTimeout), promconfig.WithDialContextFunc(dialer.DialContext))
+	if err != nil {
+		return nil, fmt.Errorf("remote_write %s: %w", cfg.Destination(), err)
+	}
+	c.CheckRedirect = func(next *http.Request, via []*http.Request) error {
+		first := via[0]
+		if !hc.FollowRedirects || len(via) > maxRedirects ||
+			next.Method != http.MethodPost || // after 301 to 303 a client asks with GET, which sends nothing
+			first.URL.Scheme == "https" && next.URL.Scheme != "https" {
+			return http.ErrUseLastResponse
+		}
+		if next.URL.Host != first.URL.Host {
+			for name := range cfg.Headers { // they may be secrets
+				next.Header.Del(name)
+			}
+		}
+		return nil
+	}
+	return c, nil
+}
+
+// limitUnsent keeps the kernel from taking a whole body that the line has not: what was not read from a body was not sent, and a
+// request that the line is too thin for can be cut.
+func limitUnsent(_, _ string, c syscall.RawConn) error {
+	return c.Control(func(fd uintptr) {
+		_ = unix.SetsockoptInt(int(fd), unix.IPPROTO_TCP, unix.TCP_NOTSENT_LOWAT, maxUnsent) // an old kernel does without
+	})
+}

@@ -52,7 +52,7 @@ bench:
 # METRICS.md from the descriptors, docs/configuration.md from the structs, the dashboards: look at the diff.
 docs:
 	go run ./packaging/grafana
-	go test ./cmd/agent -run TestMetricsPage -update
+	go test ./cmd/agent -run 'TestMetricsPage|TestConfigurationPage' -update
 
 check: lint test e2e
 

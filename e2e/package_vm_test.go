@@ -150,7 +150,7 @@ func TestInsidePackage(t *testing.T) {
 		run  func(*testing.T)
 	}{
 		{"install", s.install}, {"configure", s.configure}, {"sandbox", s.sandbox}, {"devices", s.devices}, {"media server", s.mediaServer},
-		{"cut", s.cut}, {"upgrade", s.upgrade}, {"broken configuration", s.broken}, {"watchdog", s.watchdog}, {"out of memory", s.outOfMemory},
+		{"credentials", s.credentials}, {"cut", s.cut}, {"upgrade", s.upgrade}, {"broken configuration", s.broken}, {"watchdog", s.watchdog}, {"out of memory", s.outOfMemory},
 		{"full disk", s.fullDisk}, {"clock", s.clock}, {"downgrade", s.downgrade}, {"remove", s.remove},
 	} {
 		start := time.Now()
@@ -304,10 +304,30 @@ func (s *service) mediaServer(t *testing.T) {
 	}
 	s.sh("systemctl restart " + unit)
 	seen(false)
-	// The machine's dpkg leaves out /usr/share/doc.
-	s.dropIn(t, s.sh("dpkg-deb --fsys-tarfile "+oldDeb+" | tar -xO ./usr/share/doc/headend-agent/examples/other-processes.conf"))
+	s.dropIn(t, s.example("other-processes.conf"))
 	seen(true)
 	server.kill()
+}
+
+// example is one of the package's drop-ins. The machine's dpkg leaves out /usr/share/doc.
+func (s *service) example(name string) string {
+	s.Helper()
+	return s.sh("dpkg-deb --fsys-tarfile " + oldDeb + " | tar -xO ./usr/share/doc/headend-agent/examples/" + name)
+}
+
+// A token that only root can read is handed over by systemd.
+func (s *service) credentials(t *testing.T) {
+	s.sh("mkdir -m 700 /etc/headend-agent/secret && echo token > /etc/headend-agent/secret/token")
+	s.write("/etc/headend-agent/conf.d/push.yml", strings.Replace(s.pushConfig(), "name: prom", "name: prom, basic_auth: {username: u, password_file: /run/credentials/"+unit+"/token}", 1))
+	s.dropIn(t, s.example("credentials.conf"))
+	t.Cleanup(func() {
+		s.write("/etc/headend-agent/conf.d/push.yml", s.pushConfig())
+		os.RemoveAll("/etc/headend-agent/secret")
+	})
+	s.fresh(t)
+	if n := s.restarts(); n != 0 {
+		t.Errorf("started %d times", n+1)
+	}
 }
 
 // An uplink that is cut for a while costs no sample.

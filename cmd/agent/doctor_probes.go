@@ -40,9 +40,7 @@ func examineProbes(cfg *config.Config, o *options) []finding {
 			servers++
 			all = append(all, fine("media server", "%s", r.servers))
 		}
-		for _, why := range r.absent {
-			all = append(all, warn(name, remedy(list[i].Kind, why), "%s", why))
-		}
+		all = append(all, r.hardware(name, list[i].Kind)...)
 	}
 	if servers == 0 {
 		all = append(all, warn("media server", `name it under probes:, like flussonic: [{url: "http://127.0.0.1:80"}]`, "none was found on this machine"))
@@ -53,9 +51,30 @@ func examineProbes(cfg *config.Config, o *options) []finding {
 // result is what one run of a probe gave.
 type result struct {
 	series  int
-	servers string // media servers that answered
+	servers string   // media servers that answered
+	devices int      // GPUs and tuners that are there
+	silent  []string // those that could not be read
 	absent  []string
 	err     error
+}
+
+// hardware tells of devices. A machine without any is well; one whose devices say nothing may not be.
+func (r result) hardware(name, kind string) []finding {
+	var all []finding
+	for _, d := range r.silent {
+		all = append(all, fail(name, "dmesg shows what the driver says; ls -l the device whether the agent's user may read it (groups video and render)", "%s is there and cannot be read", d))
+	}
+	if n := r.devices - len(r.silent); n > 0 {
+		all = append(all, fine(name, "%d found", n))
+	}
+	for _, why := range r.absent {
+		if r.devices == 0 {
+			all = append(all, fine(name, "%s", why))
+		} else {
+			all = append(all, warn(name, remedy(kind, why), "%s", why))
+		}
+	}
+	return all
 }
 
 func try(i probe.Instance) (r result) {
@@ -70,6 +89,17 @@ func try(i probe.Instance) (r result) {
 			case "headend_stream_up":
 				if round.Values[n] == 1 {
 					names = append(names, s.Labels.Get("server"))
+				}
+			case "headend_gpu_up":
+				r.devices++
+				if round.Values[n] == 0 {
+					r.silent = append(r.silent, "GPU "+s.Labels.Get("gpu")+" "+s.Labels.Get("pci"))
+				}
+			case "headend_dvb_frontend_info":
+				r.devices++
+			case "headend_dvb_frontend_up":
+				if round.Values[n] == 0 {
+					r.silent = append(r.silent, "adapter "+s.Labels.Get("adapter")+" frontend "+s.Labels.Get("frontend"))
 				}
 			}
 		}

@@ -154,6 +154,34 @@ func TestDoctorOfMachine(t *testing.T) {
 	}
 }
 
+// Neither does the status page show them.
+func TestBareURL(t *testing.T) {
+	if got := bareURL("https://user:hidden@prometheus.example:9090/hidden/api/v1/write?token=hidden"); got != "https://prometheus.example:9090" {
+		t.Error(got)
+	}
+}
+
+// A machine without devices is well, one with a silent device is not.
+func TestDoctorOfDevices(t *testing.T) {
+	for _, c := range []struct {
+		r    result
+		want string
+	}{
+		{result{absent: []string{"no driver"}}, "ok"},
+		{result{devices: 2}, "ok"},
+		{result{devices: 2, absent: []string{"adapter 1: nobody uses it"}}, "ok warn"},
+		{result{devices: 2, silent: []string{"GPU 1"}}, "fail ok"},
+	} {
+		var levels []string
+		for _, f := range c.r.hardware("gpu", "gpu") {
+			levels = append(levels, f.Level)
+		}
+		if got := strings.Join(levels, " "); got != c.want {
+			t.Errorf("%+v: %s", c.r, got)
+		}
+	}
+}
+
 // The table is for people.
 func TestDoctorTable(t *testing.T) {
 	var out bytes.Buffer

@@ -54,13 +54,13 @@ func (a *agent) bufferSize() int64 {
 	return int64(a.cfg.Buffer.Size)
 }
 
-// bareURL is a URL without what may be secret in it.
+// bareURL is a URL without what may be secret in it: some receivers have tokens in the path.
 func bareURL(raw string) string {
 	u, err := url.Parse(raw)
 	if err != nil {
 		return ""
 	}
-	return u.Scheme + "://" + u.Host + u.Path
+	return u.Scheme + "://" + u.Host
 }
 
 func (a *agent) ring(cfg *config.Config) web.Ring {

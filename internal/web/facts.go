@@ -61,7 +61,7 @@ type Destination struct {
 	Bytes     *float64           `json:"bytes,omitempty"`
 	Rate      *float64           `json:"samples_per_second,omitempty"`
 	BitRate   *float64           `json:"bits_per_second,omitempty"`
-	Peak      *float64           `json:"samples_pending_peak,omitempty"` // since the backlog began
+	Peak      *float64           `json:"samples_pending_peak,omitempty"` // of the last hour
 	Drained   *float64           `json:"drained_ratio,omitempty"`        // of the peak
 	DrainTime *float64           `json:"drain_seconds,omitempty"`        // at the rate of the last minute
 	Clock     *float64           `json:"clock_offset_seconds,omitempty"`

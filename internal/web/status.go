@@ -106,7 +106,17 @@ func (p Parts) status(h *history) *Status {
 		s.History["pending "+d.Name] = h.last("pending "+d.Name, historyLength)
 	}
 	s.judge(h)
+	s.Probes, s.Facts.Absent, s.Destinations = list(s.Probes), list(s.Facts.Absent), list(s.Destinations)
+	s.Findings, s.Servers, s.Devices, s.Missing = list(s.Findings), list(s.Servers), list(s.Devices), list(s.Missing)
 	return s
+}
+
+// list makes JSON say [] where there is nothing, instead of null.
+func list[T any](all []T) []T {
+	if all == nil {
+		return []T{}
+	}
+	return all
 }
 
 // late is the age of samples, beyond a flush, from which on they are a backlog.

@@ -226,6 +226,14 @@ func TestDevices(t *testing.T) {
 	}
 }
 
+// Lists in JSON are lists, also without anything in them.
+func TestJSONWithoutAnything(t *testing.T) {
+	b := newBench(t)
+	if text := b.get(t, "/api/v1/status"); strings.Contains(text, "null") || !strings.Contains(text, `"devices":[]`) {
+		t.Error(text)
+	}
+}
+
 func TestRingPicture(t *testing.T) {
 	now := time.Now()
 	r := Ring{Room: 128, Cursors: []Cursor{{"main", 2}, {"second", 3}}}

@@ -87,6 +87,23 @@ func TestRefusedBatchMayBeCutAnew(t *testing.T) {
 	})
 }
 
+// A batch that is known not to have got through before an orderly stop is like any other after it.
+func TestStopKnowsWhatDidNotGetThrough(t *testing.T) {
+	suite(t, func(t *testing.T, r *rig) {
+		if r.cfg.Path == "" {
+			return
+		}
+		d := r.b.Reader("a", Options{})
+		r.append(10)
+		d.Fail(r.tryNext(d, 100), false)
+		r.b.Close()
+		r.open()
+		if batch := r.tryNext(r.b.Reader("a", Options{}), 30); batch == nil || batch.Unsure {
+			t.Errorf("after a stop the batch is %+v", batch)
+		}
+	})
+}
+
 func TestDestinationsHaveTheirOwnCursors(t *testing.T) {
 	suite(t, func(t *testing.T, r *rig) {
 		a, b := r.b.Reader("a", Options{}), r.b.Reader("b", Options{})

@@ -252,6 +252,7 @@ func (b *Buffer) adopt(r *ring, f *found) {
 func (b *Buffer) Close() error {
 	close(b.stop)
 	b.done.Wait()
+	b.settle()
 	b.commit(true)
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -280,6 +281,19 @@ func (b *Buffer) Close() error {
 		return fmt.Errorf("close buffer: samples that are not delivered could not be written")
 	}
 	return nil
+}
+
+// settle takes back the batches of which the senders, which have stopped, know that they did not get through.
+func (b *Buffer) settle() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for _, r := range b.readers {
+		for i := range r.lanes {
+			if l := &r.lanes[i]; l.refused {
+				l.out = false
+			}
+		}
+	}
 }
 
 func errnoName(e unix.Errno) string {

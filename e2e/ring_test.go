@@ -166,7 +166,7 @@ func TestDayOfOutageWithoutAWindow(t *testing.T) {
 	prom.stop()
 	file, want := backlog(t, prom.write())
 	prom.start(t)
-	restartAgent(t, file)
+	a := restartAgent(t, file)
 	eventually(t, time.Minute, func() error {
 		_, err := one(prom.address, "fresh")
 		return err
@@ -182,6 +182,9 @@ func TestDayOfOutageWithoutAWindow(t *testing.T) {
 		}
 		return err
 	})
+	if !strings.Contains(a.log.String(), "out_of_order_time_window") {
+		t.Error("the log does not name the setting that would have kept them")
+	}
 }
 
 // What an agent has left on disk becomes blocks for a Prometheus elsewhere.

@@ -48,9 +48,7 @@ func (l *lane) deliver(soft, hard context.Context, batch *metric.Batch) bool {
 	done := l.probeAge(&clean, &suspects) && l.send(clean) && l.send(suspects)
 	l.builder.rest()
 	if !done {
-		if l.unsure || l.out.Delivered > 0 {
-			l.s.source.Fail(batch, true)
-		}
+		l.s.source.Fail(batch, l.unsure || l.out.Delivered > 0)
 		return false
 	}
 	l.s.judged(l.out, batch)

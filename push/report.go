@@ -18,8 +18,9 @@ type reporter struct {
 	said    map[string]bool // classes that were logged in this outage
 	worked  bool            // something has been answered since the start
 	refused map[string]time.Time
-	last    string // refusal
-	skewed  bool   // the clocks differ, and that was said
+	aged    time.Time // when tooOld was said
+	last    string    // refusal
+	skewed  bool      // the clocks differ, and that was said
 }
 
 const (
@@ -84,6 +85,18 @@ func (r *reporter) refusal(text string) {
 	}
 	r.refused[status] = time.Now()
 	r.log.Warn("the receiver refuses samples; they are counted, and not sent again", "answer", text)
+}
+
+// tooOld says, once in a while, what a receiver needs that refuses samples for their age.
+func (r *reporter) tooOld() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if !r.aged.IsZero() && time.Since(r.aged) < quiet {
+		return
+	}
+	r.aged = time.Now()
+	r.log.Warn("the receiver refuses what is older than it wants; that is counted, and lost. A Prometheus takes the backlog of an outage with " +
+		"storage.tsdb.out_of_order_time_window in its configuration, Mimir with out_of_order_time_window in its limits")
 }
 
 // clock is told how far the receiver's clock is ahead.

@@ -24,6 +24,7 @@ func (l *lane) divide(set []metric.Samples, v verdict) bool {
 		return false
 	}
 	if cut { // what is left has not been refused yet
+		l.s.report.tooOld()
 		var taken answerKind
 		if taken, ok = l.try(left); !ok {
 			return false

@@ -345,7 +345,7 @@ func (s *service) cut(t *testing.T) {
 // complete wants the samples of a while to be there, all along and each once. A machine that is emulated on a busy one may miss a tick.
 func (s *service) complete(t *testing.T, from, to time.Time) {
 	t.Helper()
-	text, err := get(fmt.Sprintf("http://%s/api/v1/query?query=node_load1[%ds]&time=%d", s.prom.address, int(to.Sub(from).Seconds()), to.Unix()))
+	text, err := get(fmt.Sprintf("http://%s/api/v1/query?query=node_load1[%dms]&time=%.3f", s.prom.address, to.Sub(from).Milliseconds(), float64(to.UnixMilli())/1000))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -412,6 +412,7 @@ func (s *service) upgrade(t *testing.T) {
 	}
 	// The old one, which stops in order, delivers all that it has measured; the new one measures at once.
 	s.complete(t, from, s.said(t, "headend-agent has stopped"))
+	time.Sleep(5 * time.Second)
 	s.complete(t, s.said(t, "headend-agent is running"), time.Now())
 	s.settled(t)
 }

@@ -38,8 +38,9 @@ lint:
 gpu-smoke: build
 	$(BINARY) gpu-child --smoke $(if $(LIBRARY),--library=$(LIBRARY))
 
-# Every fuzz target of every package, one after the other.
+# Every fuzz target of every package, one after the other, and 30,000 power cuts.
 fuzz:
+	BUFFER_TRIALS=30000 go test -run '^TestPowerCuts$$' -timeout 60m ./buffer
 	@for p in $$(go list ./...); do \
 	  for f in $$(go test -list '^Fuzz' $$p | grep '^Fuzz'); do \
 	    echo "$$p $$f"; go test -run '^$$' -fuzz "^$$f\$$" -fuzztime $(FUZZTIME) $$p || exit 1; \

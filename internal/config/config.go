@@ -251,7 +251,7 @@ func (c *Config) validate(path string) Mistakes {
 		add("global.interval: %s is shorter than 1s, the least that is useful", c.Global.Interval)
 	}
 	for name := range c.Global.ExternalLabels {
-		if !model.LegacyValidation.IsValidLabelName(name) || strings.HasPrefix(name, "__") {
+		if !model.LegacyValidation.IsValidLabelName(name) || name == model.MetricNameLabel { // __replica__ is Mimir's
 			add("global.external_labels.%s: not a label name; use letters, digits and _", name)
 		}
 	}

@@ -467,11 +467,25 @@ func (s *service) fullDisk(t *testing.T) {
 	s.sh("systemctl stop " + unit + " && mount -t tmpfs -o size=256k none /var/lib/headend-agent && " +
 		"{ dd if=/dev/zero of=/var/lib/headend-agent/full bs=4k || true; } && systemctl start " + unit)
 	s.fresh(t)
+	s.mode(t, "memory")
 	if n := s.restarts(); n != 0 {
 		t.Errorf("started %d times on a full disk", n+1)
 	}
 	s.sh("systemctl stop " + unit + " && umount /var/lib/headend-agent && systemctl start " + unit)
 	s.fresh(t)
+	s.mode(t, "disk")
+}
+
+// mode waits for the buffer to work in a way.
+func (s *service) mode(t *testing.T, want string) {
+	t.Helper()
+	patiently(t, time.Minute, func() error {
+		text, err := get("http://" + pages + "/metrics")
+		if err == nil && value(text, `headend_agent_buffer_mode{mode="`+want+`"}`) != 1 {
+			err = errors.New("the buffer is not in the mode " + want)
+		}
+		return err
+	})
 }
 
 // A clock that starts in 1970 and is set right later: what was measured before has the right times after.

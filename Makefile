@@ -5,13 +5,15 @@ BUILT    ?= $(shell git log -1 --format=%cd --date=format:%Y-%m-%dT%H:%M:%SZ 2>/
 # Functions of NVIDIA's library are bound when they are called: a host without it must start. Some distributions bind all at once.
 LAZY      = -extldflags=-Wl,-z,lazy
 LDFLAGS   = $(LAZY) -s -w -X main.version=$(VERSION) -X main.revision=$(REVISION) -X main.built=$(BUILT)
+# Nothing of the agent speaks HTTP/2: the library for it is half a megabyte.
+TAGS      = nethttpomithttp2
 BINARY    = build/headend-agent
 FUZZTIME ?= 10s
 
 .PHONY: build packages run test e2e lint gpu-smoke fuzz bench check docs clean
 
 build:
-	go build -trimpath -ldflags '$(LDFLAGS)' -o $(BINARY) ./cmd/agent
+	go build -trimpath -tags $(TAGS) -ldflags '$(LDFLAGS)' -o $(BINARY) ./cmd/agent
 
 # deb and rpm for amd64 and arm64 into dist/; needs gcc, gcc-aarch64-linux-gnu and mmdebstrap (e2e/install gets them).
 packages:

@@ -273,8 +273,8 @@ func TestPackageContents(t *testing.T) {
 	if text, err := os.ReadFile(agent); err != nil || bytes.Contains(text, []byte(here+"/")) {
 		t.Errorf("the program holds the builder's path %s (%v)", here, err)
 	}
-	if info, err := os.Stat(agent); err != nil || info.Size() > 20<<20 {
-		t.Errorf("the program weighs more than 20 MiB: %v %v", info, err)
+	if info, err := os.Stat(agent); err != nil || info.Size() > 20_000_000 {
+		t.Errorf("the program weighs more than 20 MB: %v %v", info, err)
 	}
 	if out := must(t, nil, "bash", "-c", `PATH=`+root+`/usr/bin:$PATH; . `+root+`/usr/share/bash-completion/completions/headend-agent
 		compopt() { :; }

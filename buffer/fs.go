@@ -86,7 +86,8 @@ func (osFS) InMemory(dir string) bool {
 	if unix.Statfs(dir, &st) != nil {
 		return false
 	}
-	return st.Type == unix.TMPFS_MAGIC || st.Type == unix.RAMFS_MAGIC
+	kind := uint32(st.Type) // its size and sign differ between architectures
+	return kind == unix.TMPFS_MAGIC || kind == unix.RAMFS_MAGIC
 }
 
 type osFile struct{ *os.File }

@@ -27,7 +27,7 @@ func newChroot(t *testing.T) *chroot {
 			t.Fatal(err)
 		}
 		must(t, nil, "mmdebstrap", "--quiet", "--variant=minbase", "--include=systemd", "--dpkgopt=force-unsafe-io", "--format=tar",
-			"bullseye", archive+".new", "http://deb.debian.org/debian")
+			"bullseye", archive+".new")
 		if err := os.Rename(archive+".new", archive); err != nil {
 			t.Fatal(err)
 		}

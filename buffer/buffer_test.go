@@ -114,7 +114,7 @@ func TestDestinationsHaveTheirOwnCursors(t *testing.T) {
 		r.wantRounds(r.drain(a, 50), 21, 30)
 		r.wantRounds(r.drain(b, 50), 1, 30)
 		r.append(2)
-		r.b.Forget("b")
+		r.b.Retire("b")
 		r.wantRounds(r.drain(a, 50), 31, 32)
 		if s := r.b.Stats(); s.Rounds != 0 || s.Blocks != 0 {
 			t.Errorf("%d rounds and %d blocks are kept for nobody", s.Rounds, s.Blocks)

@@ -58,10 +58,16 @@ func (b *Buffer) Reader(destination string, o Options) *Reader {
 	return r
 }
 
-// Forget removes the cursor of a destination that is no longer configured; its unsent samples are released.
-func (b *Buffer) Forget(destination string) {
+// Retire lays down the cursor of a destination that is no longer configured. Should it come again within a week, it goes on where it
+// was, as far as the ring on disk still has that; memory is kept for nobody.
+func (b *Buffer) Retire(destination string) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	r := b.readers[destination]
+	if r == nil {
+		return
+	}
+	b.dormant = append(b.dormant, r.cursor(time.Now().Unix()))
 	delete(b.readers, destination)
 	b.disk.places = b.places()
 	b.release()

@@ -187,7 +187,7 @@ func (a *agent) apply(ctx context.Context, cfg *config.Config) {
 		a.log.Warn("nowhere to send: there is no remote_write in the configuration; samples can be pulled from /metrics", "file", a.opts.configFile)
 	}
 	a.mu.Lock()
-	a.forget(cfg)
+	a.retire(cfg)
 	a.cfg, a.senders = cfg, senders
 	a.mu.Unlock()
 
@@ -223,16 +223,16 @@ func selfSection(cfg *config.Config) (on bool, interval time.Duration) {
 	return on, interval
 }
 
-// forget drops the cursors of destinations that the new configuration no longer has.
-func (a *agent) forget(cfg *config.Config) {
+// retire lays down the cursors of destinations that the new configuration no longer has.
+func (a *agent) retire(cfg *config.Config) {
 	kept := map[string]bool{}
 	for _, rw := range cfg.RemoteWrite {
 		kept[rw.Destination()] = true
 	}
 	for _, rw := range a.cfg.RemoteWrite {
 		if name := rw.Destination(); !kept[name] {
-			a.log.Info("destination is no longer configured; what it had not yet got is released", "destination", name)
-			a.buffer.Forget(name)
+			a.log.Info("destination is no longer configured; its place is kept for a week", "destination", name)
+			a.buffer.Retire(name)
 		}
 	}
 }

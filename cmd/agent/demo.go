@@ -61,7 +61,7 @@ func demoCommand(args []string, stdout, stderr io.Writer) int {
 
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	defer stop()
-	o.logLevel = max(o.logLevel, slog.LevelWarn)
+	o.logLevel = max(o.logLevel, slog.LevelError) // a demo may be killed at no cost, and has no other destination
 	a, err := newAgent(&o, cfg, o.logger(stderr))
 	if err != nil {
 		fmt.Fprintln(stderr, err)

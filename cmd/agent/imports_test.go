@@ -28,9 +28,9 @@ var allowed = map[string][]string{
 }
 
 func TestImportsAreThePicture(t *testing.T) {
-	out, err := exec.Command("go", "list", "-f", `{{.ImportPath}}:{{join .Imports " "}}`, "headend-agent/...").CombinedOutput()
+	out, err := exec.Command("go", "list", "-f", `{{.ImportPath}}:{{join .Imports " "}}`, "headend-agent/...").Output() // on stderr it may warn of links in build/
 	if err != nil {
-		t.Fatalf("%v: %s", err, out)
+		t.Fatal(err)
 	}
 	seen := 0
 	for line := range strings.Lines(string(out)) {

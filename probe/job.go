@@ -48,7 +48,7 @@ func (p panicked) Error() string { return fmt.Sprintf("panic: %v", p.value) }
 func (j *job) loop(ctx context.Context) {
 	defer j.ended()
 	tick := time.Duration(0)
-	for {
+	for first := true; ; first = false {
 		j.expect(j.timeout() + grace)
 		if at := j.runner.clock.stamp(tick); j.ready(at) {
 			j.run(ctx, at)
@@ -58,6 +58,9 @@ func (j *job) loop(ctx context.Context) {
 		}
 		var wait time.Duration
 		tick, wait = j.runner.clock.next(j.Interval, j.runner.offset(j.Interval))
+		if first && wait < j.Interval/4 { // too soon after the start: rates over so short a time say nothing
+			tick, wait = tick+j.Interval, wait+j.Interval
+		}
 		j.expect(wait)
 		timer := time.NewTimer(wait)
 		select {

@@ -120,6 +120,27 @@ func TestFirstRoundAtOnceThenAlignedTicks(t *testing.T) {
 	})
 }
 
+func TestTickRightAfterTheStartIsLeftOut(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench(t)
+		a := Instance{Kind: "a", Probe: probeFunc(steady), Interval: 10 * time.Second}
+		b.run(a)() // for the host's place in the interval
+		_, wait := b.clock.next(a.Interval, b.offset(a.Interval))
+		time.Sleep(wait - 100*time.Millisecond)
+		b.stamps = nil
+		stop := b.run(a)
+		time.Sleep(25 * time.Second)
+		stop()
+		var at [3]int
+		for i := range at {
+			fmt.Sscan(b.stamps[i], &at[i])
+		}
+		if at[1]-at[0] != 10_100 || at[2]-at[1] != 10_000 {
+			t.Errorf("rounds at %v", b.stamps)
+		}
+	})
+}
+
 func TestFailureEndsTheSeriesAndRecoveryBringsThemBack(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBench(t)

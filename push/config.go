@@ -31,7 +31,8 @@ type Config struct {
 	BacklogBytesPerSecond units.Base2Bytes  `yaml:"backlog_bytes_per_second"` // 0: no limit
 	MaxAge                model.Duration    `yaml:"max_age"`                  // 0: all that the ring holds
 
-	HTTP promconfig.HTTPClientConfig `yaml:",inline"`
+	SigV4 *SigV4                      `yaml:"sigv4"` // signs for Amazon's managed Prometheus
+	HTTP  promconfig.HTTPClientConfig `yaml:",inline"`
 }
 
 // What `protobuf_message`, `compression`, `order` and `on_refusal` may say.
@@ -123,6 +124,14 @@ func (c Config) Validate() error {
 	if err := c.HTTP.Validate(); err != nil {
 		return err
 	}
+	if c.SigV4 != nil {
+		if c.HTTP.BasicAuth != nil || c.HTTP.Authorization != nil || c.HTTP.OAuth2 != nil {
+			return errors.New("sigv4 is an authentication of its own; leave out basic_auth, authorization and oauth2")
+		}
+		if err := c.SigV4.validate(); err != nil {
+			return err
+		}
+	}
 	return c.readable()
 }
 
@@ -165,7 +174,6 @@ var Unsupported = map[string]string{
 	"send_exemplars":         "there are no exemplars",
 	"send_native_histograms": "there are no native histograms",
 	"round_robin_dns":        "a changed address is used after the first failure",
-	"sigv4":                  "sign through a proxy",
 	"azuread":                "use oauth2",
 	"google_iam":             "use a collector there",
 }

@@ -45,7 +45,7 @@ var odd = []metric.Ref{
 
 // TestDuties names each MUST and SHOULD of the two specifications that shows in one request.
 func TestDuties(t *testing.T) {
-	values := []float64{math.NaN(), math.Inf(1), math.Inf(-1), math.MaxFloat64, 5e-324, metric.Stale()}
+	values := []float64{math.NaN(), math.Inf(1), math.Inf(-1), math.MaxFloat64, 5e-324, math.Copysign(0, -1), metric.Stale()}
 	now := time.Now().Truncate(time.Millisecond)
 	got := sent(t, func(m *memory) {
 		for i, v := range values {

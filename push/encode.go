@@ -2,6 +2,7 @@ package push
 
 import (
 	"encoding/binary"
+	"math"
 	"slices"
 	"strings"
 
@@ -26,6 +27,9 @@ const (
 	tagTimeseriesV2 = 5<<3 | 2
 )
 
+// negativeZero is a sample's value field (number 1, 8 bytes) with -0 in it: the generated code takes that for 0, and leaves it out.
+var negativeZero = []byte{1<<3 | 1, 0, 0, 0, 0, 0, 0, 0, 0x80}
+
 // encoderV1 builds prometheus.WriteRequest. One TimeSeries at a time is marshalled, so that memory is that of the bytes alone.
 type encoderV1 struct {
 	series prompb.TimeSeries
@@ -46,7 +50,11 @@ func (e *encoderV1) add(labels []metric.Label, s *metric.Samples, bound int) boo
 	}
 	e.series.Samples = e.series.Samples[:0]
 	for i, v := range s.Values {
-		e.series.Samples = append(e.series.Samples, prompb.Sample{Value: v, Timestamp: s.TimesMs[i]})
+		x := prompb.Sample{Value: v, Timestamp: s.TimesMs[i]}
+		if v == 0 && math.Signbit(v) {
+			x.XXX_unrecognized = negativeZero
+		}
+		e.series.Samples = append(e.series.Samples, x)
 	}
 	size := e.series.Size()
 	if len(e.body) > 0 && len(e.body)+size+maxFieldHead > bound {
@@ -94,6 +102,9 @@ func (e *encoderV2) add(labels []metric.Label, s *metric.Samples, bound int) boo
 		x := writev2.Sample{Value: v, Timestamp: s.TimesMs[i]}
 		if start < x.Timestamp {
 			x.StartTimestamp = start
+		}
+		if v == 0 && math.Signbit(v) {
+			x.XXX_unrecognized = negativeZero
 		}
 		e.series.Samples = append(e.series.Samples, x)
 	}

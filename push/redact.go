@@ -45,6 +45,9 @@ func newRedactor(cfg Config) *redactor {
 			}
 		}
 	}
+	if s := cfg.SigV4; s != nil {
+		r.known = append(r.known, string(s.SecretKey))
+	}
 	if o := cfg.HTTP.OAuth2; o != nil {
 		r.known = append(r.known, string(o.ClientSecret), string(o.ClientCertificateKey))
 		r.known = slices.AppendSeq(r.known, maps.Values(o.EndpointParams))
@@ -99,7 +102,7 @@ func (r *redactor) begin() {
 // wrote is told each header that goes out.
 func (r *redactor) wrote(name string, values []string) {
 	switch textproto.CanonicalMIMEHeaderKey(name) {
-	case "Authorization", "Proxy-Authorization":
+	case "Authorization", "Proxy-Authorization", "X-Amz-Security-Token":
 		r.mu.Lock()
 		defer r.mu.Unlock()
 		r.sent = append(r.sent, values...)

@@ -31,6 +31,9 @@ func newHTTPClient(cfg Config) (*http.Client, error) {
 	if err != nil {
 		return nil, fmt.Errorf("remote_write %s: %w", cfg.Destination(), err)
 	}
+	if cfg.SigV4 != nil {
+		c.Transport = signed(cfg.SigV4, c.Transport)
+	}
 	c.CheckRedirect = func(next *http.Request, via []*http.Request) error {
 		first := via[0]
 		if !hc.FollowRedirects || len(via) > maxRedirects ||

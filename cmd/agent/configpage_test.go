@@ -42,6 +42,7 @@ func configurationPage() []byte {
 	d.section("global", "", c.Global)
 	d.section("buffer", "", c.Buffer)
 	d.section("remote_write", "A list; each entry is a destination. The names are Prometheus' own where Prometheus has them.", push.DefaultConfig())
+	d.section("remote_write.sigv4", "In the packages; a build of your own needs `-tags sigv4`. What is empty is looked for in the environment, the shared files of Amazon's\ntools (`AWS_SHARED_CREDENTIALS_FILE`) and the machine's own role, in this order.", push.SigV4{})
 	b.WriteString("\nKnown from Prometheus, and not here:\n\n")
 	for _, key := range slices.Sorted(maps.Keys(push.Unsupported)) {
 		fmt.Fprintf(&b, "- `%s`: %s\n", key, push.Unsupported[key])

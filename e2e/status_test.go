@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"net"
 	"net/http"
@@ -177,9 +178,9 @@ func TestStatusPageOfAnOutage(t *testing.T) {
 	flussonic.stop("sport")
 	line.cut()
 	b.shows(a.address, "uplink down", health+destination+`return health == 'trouble' && state == 'failing' && text.includes('connection refused') && findings.includes('nothing gets through') &&
-		findings.includes('1 of 3 streams') && document.querySelector('#streams tr:nth-child(2)').innerText.includes('sport') ? '' : health + findings + text`)
+		findings.includes('1 of 3 streams is down: sport') && document.querySelector('#streams tr:nth-child(2)').innerText.includes('sport') ? '' : health + findings + text`)
 	b.shows(a.address, "the ring fills", `return document.querySelectorAll('#ring .disk, #ring .memory').length > 0 &&
-		Number(document.querySelector('.pending data').value) > 80000 ? '' : document.querySelector('#ring').innerText + document.querySelector('.pending').innerText`)
+		Number(document.querySelector('[title$=samples_pending] data').value) > 80000 ? '' : document.querySelector('#ring').innerText + document.querySelector('[title$=samples_pending]').innerText`)
 	b.screenshot("uplink-down-light", "http://"+a.address, "light", 1200, 800)
 	b.screenshot("uplink-down-dark", "http://"+a.address, "dark", 1200, 800)
 
@@ -199,10 +200,26 @@ func TestStatusPageOfAnOutage(t *testing.T) {
 	}
 }
 
+// pageNumbers is an expression of all numbers on the page whose name in /metrics is known, by the name with labels.
+const pageNumbers = `JSON.stringify((() => {
+	const all = {};
+	const put = (name, labels, e) => { const d = e.querySelector('data'); if (d) all[name + (labels.length ? '{' + labels.join(',') + '}' : '')] = d.value; };
+	for (const d of document.querySelectorAll('.destination')) for (const e of d.querySelectorAll('dd[title]'))
+		put(e.title, ['destination="' + d.dataset.name + '"'].concat(e.dataset.reason ? ['reason="' + e.dataset.reason + '"'] : []), e);
+	for (const p of document.querySelectorAll('#probes li')) for (const e of p.querySelectorAll('[title]'))
+		put(e.title, ['probe="' + p.dataset.probe + '"'].concat(p.dataset.target ? ['target="' + p.dataset.target + '"'] : []), e);
+	for (const e of document.querySelectorAll('#ring span[title], footer span[title]')) put(e.title, [], e);
+	const heads = [...document.querySelectorAll('#streams th')];
+	for (const row of document.querySelectorAll('#streams tr')) [...row.querySelectorAll('td')].forEach((e, i) => {
+		const stream = 'stream="' + row.cells[0].textContent + '"', name = heads[i].title;
+		if (name) put(name, name.startsWith('flussonic_') ? [stream] : ['server="flussonic"', stream], e);
+	});
+	return all;
+})())`
+
 // numbersAgree compares the page with /metrics, read before and after it: what has not changed in between must be equal.
 func numbersAgree(t *testing.T, b *browser, a *agent) {
 	t.Helper()
-	const row = `[...document.querySelectorAll('#probes tr')].find(r => r.innerText.includes('filesystem')).querySelectorAll('data')[1].value`
 	values := func() map[string]string {
 		text, err := get("http://" + a.address + "/metrics")
 		if err != nil {
@@ -214,36 +231,52 @@ func numbersAgree(t *testing.T, b *browser, a *agent) {
 		}
 		return all
 	}
-	compared := map[string]bool{}
-	pairs := []struct{ metric, expression string }{
-		{`headend_agent_remote_write_samples_delivered_total{destination="test"}`, `document.querySelector('.delivered data').value`},
-		{`headend_agent_remote_write_samples_pending{destination="test"}`, `document.querySelector('.pending data').value`},
-		{`headend_agent_remote_write_samples_refused_total{destination="test"}`, `document.querySelector('.refused data').value`},
-		{`headend_agent_probe_series{probe="filesystem"}`, row},
-		{`headend_stream_bitrate_bits_per_second{server="flussonic",stream="news"}`, `[...document.querySelectorAll('#streams tr')].find(r => r.innerText.includes('news')).querySelector('data').value`},
+	const rw = "headend_agent_remote_write_"
+	wanted := []string{
+		rw + `samples_pending{destination="test"}`, rw + `oldest_pending_seconds{destination="test"}`, rw + `samples_delivered_total{destination="test"}`,
+		rw + `samples_refused_total{destination="test"}`, rw + `samples_uncertain_total{destination="test"}`,
+		rw + `samples_dropped_total{destination="test",reason="overflow"}`, rw + `clock_offset_seconds{destination="test"}`,
+		"headend_agent_buffer_slots", "headend_agent_buffer_memory_bytes", "headend_agent_buffer_memory_limit_bytes",
+		"headend_agent_resident_memory_bytes", "headend_agent_cpu_seconds_total", "headend_agent_series",
 	}
+	for _, probe := range []string{"agent", "cpu", "disk", "filesystem", "loadavg", "memory", "network", "vmstat"} {
+		wanted = append(wanted, `headend_agent_probe_duration_seconds{probe="`+probe+`"}`, `headend_agent_probe_series{probe="`+probe+`"}`)
+	}
+	for _, stream := range []string{"news", "sport", "films"} {
+		wanted = append(wanted, `headend_stream_bitrate_bits_per_second{server="flussonic",stream="`+stream+`"}`,
+			`headend_stream_viewers{server="flussonic",stream="`+stream+`"}`, `flussonic_stream_dvr_info_depth{stream="`+stream+`"}`)
+	}
+	compared := map[string]bool{}
 	eventually(t, 30*time.Second, func() error {
-		for _, p := range pairs {
-			before := values()
-			got, err := b.page("http://"+a.address+"/", p.expression)
-			if err != nil {
-				return err
-			}
-			after := values()
-			if before[p.metric] == "" {
-				return fmt.Errorf("%s is not in /metrics", p.metric)
-			}
-			if before[p.metric] != after[p.metric] {
-				continue
-			}
-			want, _ := strconv.ParseFloat(before[p.metric], 64)
-			if v, err := strconv.ParseFloat(got, 64); err != nil || v != want {
-				t.Errorf("%s is %s on the page and %s in /metrics", p.metric, got, before[p.metric])
-			}
-			compared[p.metric] = true
+		before := values()
+		text, err := b.page("http://"+a.address+"/", pageNumbers)
+		if err != nil {
+			return err
 		}
-		if len(compared) < len(pairs) {
-			return fmt.Errorf("only %v could be compared", compared)
+		after := values()
+		var shown map[string]string
+		if err := json.Unmarshal([]byte(text), &shown); err != nil {
+			return err
+		}
+		missing := ""
+		for name, got := range shown {
+			if before[name] == after[name] && before[name] != "" {
+				want, _ := strconv.ParseFloat(before[name], 64)
+				if v, err := strconv.ParseFloat(got, 64); err != nil || v != want {
+					t.Errorf("%s is %s on the page and %s in /metrics", name, got, before[name])
+				}
+				compared[name] = true
+			} else if !compared[name] {
+				missing += name + "\n"
+			}
+		}
+		for _, name := range wanted {
+			if !compared[name] {
+				missing += name + "\n"
+			}
+		}
+		if missing != "" {
+			return fmt.Errorf("could not be compared:\n%s", missing)
 		}
 		return nil
 	})
@@ -259,16 +292,42 @@ func TestStatusPageOfRefusals(t *testing.T) {
 	b := startBrowser(t)
 
 	refusing := startAgent(t, config(answering(400, "out of bounds: the sample is too old"), "protobuf_message: prometheus.WriteRequest", "on_refusal: drop"))
-	b.shows(refusing.address, "refused", health+`return health == 'warning' && findings.includes('refused or dropped within the hour') && findings.includes('the sample is too old') &&
-		Number(document.querySelector('.refused data').value) > 0 ? '' : health + findings + document.querySelector('.destination').innerText`)
+	b.shows(refusing.address, "refused", health+destination+`return health == 'trouble' && state == 'refusing' && findings.includes('the receiver refuses everything') && findings.includes('the sample is too old') &&
+		Number(document.querySelector('[title$=samples_refused_total] data').value) > 0 ? '' : health + findings + text`)
 	b.shows(refusing.address, "no device", `const text = document.querySelector('#devices').innerText; return text.includes('no GPU') && text.includes('no DVB') && text.includes('no media server') ? '' : text`)
 	b.screenshot("refused-light", "http://"+refusing.address, "light", 1200, 800)
 
 	flussonic := startFlussonic(t, "news")
 	flussonic.password("monitor", "right")
-	locked := startAgent(t, config(answering(401, "wrong user or password"), "basic_auth: {username: u, password: wrong}")+
-		"probes:\n  flussonic: [{url: \""+flussonic.URL+"\", basic_auth: {username: monitor, password: wrong}}]\n")
+	const secret = "hunter2"
+	locked := startAgent(t, config(answering(401, "wrong user or password")+"/"+secret+"?token="+secret, "basic_auth: {username: u, password: "+secret+"}")+
+		"probes:\n  flussonic: [{url: \""+flussonic.URL+"\", basic_auth: {username: monitor, password: "+secret+"}}]\n"+
+		"  scrape: [{job_name: app, url: \""+flussonic.URL+"/metrics?token="+secret+"\"}]\n")
 	b.shows(locked.address, "wrong password", health+destination+`return health == 'trouble' && state == 'failing' && text.includes('401') && findings.includes('flussonic') &&
-		document.querySelector('#probes .failed').innerText.includes('flussonic') && !document.body.innerText.includes('wrong}') ? '' : health + findings + text`)
+		document.querySelector('#probes .failed').innerText.includes('flussonic') && findings.includes('scrape') ? '' : health + findings + text`)
 	b.screenshot("wrong-password-light", "http://"+locked.address, "light", 1200, 800)
+	for _, path := range []string{"/", "/api/v1/status", "/metrics"} {
+		if text, err := get("http://" + locked.address + path); err != nil || strings.Contains(text, secret) {
+			t.Errorf("a secret is on %s, or: %v", path, err)
+		}
+	}
+}
+
+// Very many streams with very long names leave the page light, and within the width of a phone.
+func TestStatusPageOfManyStreams(t *testing.T) {
+	names := make([]string, 2000)
+	for i := range names {
+		names[i] = fmt.Sprintf("channel-%04d-%s", i, strings.Repeat("x", 200))
+	}
+	flussonic := startFlussonic(t, names...)
+	a := startAgent(t, config(free(t)+"/write")+"probes:\n  flussonic: [{url: \""+flussonic.URL+"\"}]\n")
+	b := startBrowser(t)
+	b.shows(a.address, "many streams", `return document.querySelectorAll('#streams tr').length == 41 && document.body.innerText.includes('all 2000 streams') ? '' : document.body.innerText`)
+	b.screenshot("many-streams-phone", "http://"+a.address, "light", 390, 844)
+	if text, err := get("http://" + a.address + "/"); err != nil || len(text) > 64<<10 {
+		t.Errorf("the page has %d bytes, %v", len(text), err)
+	}
+	if got, err := b.page("http://"+a.address+"/?streams=all", "String(document.querySelectorAll('#streams tr').length)"); err != nil || got != "2001" {
+		t.Errorf("%s rows, %v", got, err)
+	}
 }

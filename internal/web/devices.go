@@ -6,15 +6,19 @@ import (
 	"strings"
 )
 
-// deviceKinds are the kinds of devices that somebody may expect, and the probes that look for them.
+// mediaServers are the probes of media servers.
+var mediaServers = []string{"flussonic", "mediamtx", "srs", "tvheadend", "nginx_rtmp"}
+
+// deviceKinds are the kinds of devices that somebody may expect, the probes that look for them, and why there is none where they
+// have nothing to say about it.
 var deviceKinds = []struct {
 	kind   string
 	probes []string
-	advice string
+	none   string
 }{
-	{"GPU", []string{"gpu_nvidia", "gpu_intel", "gpu_amd"}, ""},
-	{"DVB", []string{"dvb"}, ""},
-	{"media server", []string{"flussonic", "mediamtx", "srs", "tvheadend", "nginx_rtmp"}, "one that runs elsewhere, or wants a password, is named under probes:, like flussonic: [{url: ...}]"},
+	{"GPU", []string{"gpu_nvidia", "gpu_intel", "gpu_amd"}, "no card of NVIDIA, Intel or AMD is on the PCI bus"},
+	{"DVB", []string{"dvb"}, "none was found"},
+	{"media server", mediaServers, "none answers on the usual ports; one that runs elsewhere or wants a password is named under probes:, like flussonic: [{url: ...}]"},
 }
 
 // missing tells for each kind of which nothing was found why that is so.
@@ -40,10 +44,7 @@ func (s *Status) missing() []Absent {
 			}
 		}
 		if len(why) == 0 {
-			why = append(why, "none was found")
-		}
-		if k.advice != "" {
-			why = append(why, k.advice)
+			why = append(why, k.none)
 		}
 		all = append(all, Absent{k.kind, strings.Join(why, "; ")})
 	}
@@ -62,6 +63,7 @@ func gpus(r readings) []Device {
 		}
 		if x.value != 1 {
 			d.State, d.Detail = "trouble", append(d.Detail, "is on the bus and does not answer")
+			d.fix = "dmesg says what its driver met; after an update of the driver: reboot"
 		}
 		for _, f := range []struct{ name, format string }{
 			{"flussonic_gpu_enc", "encoder %.0f %%"}, {"flussonic_gpu_dec", "decoder %.0f %%"}, {"flussonic_gpu_temp", "%.0f °C"},
@@ -89,9 +91,9 @@ func frontends(r readings) []Device {
 		case inUse == nil || *inUse == 0:
 			d.State, d.Detail = "idle", append(d.Detail, "nobody uses it")
 		case up != nil && *up == 0:
-			d.State, d.Detail = "trouble", append(d.Detail, "cannot be read")
+			d.State, d.Detail, d.fix = "trouble", append(d.Detail, "cannot be read"), "headend-agent doctor says why"
 		case locked != nil && *locked == 0:
-			d.State, d.Detail = "trouble", append(d.Detail, "no lock")
+			d.State, d.Detail, d.fix = "trouble", append(d.Detail, "no lock"), "its cable, its dish, the transponder's settings"
 		case locked != nil:
 			d.Detail = append(d.Detail, "locked")
 		}

@@ -51,7 +51,7 @@ type Destination struct {
 	Wait        Seconds   `json:"wait_seconds,omitempty"`
 	Said        string    `json:"said,omitempty"` // by the receiver, of what it refused last
 
-	State     string             `json:"state"` // connected, draining, failing or starting
+	State     string             `json:"state"` // connected, draining, refusing, failing or starting
 	Pending   *float64           `json:"samples_pending,omitempty"`
 	Oldest    *float64           `json:"oldest_pending_seconds,omitempty"`
 	Delivered *float64           `json:"samples_delivered,omitempty"`
@@ -65,6 +65,7 @@ type Destination struct {
 	Drained   *float64           `json:"drained_ratio,omitempty"`        // of the peak
 	DrainTime *float64           `json:"drain_seconds,omitempty"`        // at the rate of the last minute
 	Clock     *float64           `json:"clock_offset_seconds,omitempty"`
+	History   Track              `json:"samples_pending_history,omitempty"` // in the steps of Status.History
 }
 
 // Ring is the buffer.
@@ -75,7 +76,9 @@ type Ring struct {
 	Memory      *float64 `json:"memory_bytes,omitempty"`
 	MemoryLimit *float64 `json:"memory_limit_bytes,omitempty"`
 	Room        int      `json:"slots_limit,omitempty"`
-	Slots       []Slot   `json:"slots,omitempty"`   // that hold samples, oldest first
+	Left        *float64 `json:"room_seconds,omitempty"` // what else fits, at the pace of what is in it
+	Used        *float64 `json:"slots_used,omitempty"`
+	Slots       []Slot   `json:"slots,omitempty"`   // that hold samples, in memory those not yet written, oldest first
 	Cursors     []Cursor `json:"cursors,omitempty"` // of destinations that have not got all
 }
 

@@ -75,6 +75,32 @@ func bits(v float64) string {
 	return trim(v) + " Gbit/s"
 }
 
+// offset writes how far another clock is from ours. Answers tell whole seconds.
+func offset(seconds float64) string {
+	switch {
+	case seconds >= 1.5:
+		return span(seconds) + " ahead"
+	case seconds <= -1.5:
+		return span(-seconds) + " behind"
+	}
+	return "as ours"
+}
+
+// longest is how many characters of a name or a message the page shows; the JSON has all.
+const longest = 300
+
+// short cuts what is too long for the page.
+func short(text string) string {
+	n := 0
+	for i := range text {
+		if n == longest {
+			return text[:i] + "…"
+		}
+		n++
+	}
+	return text
+}
+
 // trim writes three digits.
 func trim(v float64) string {
 	if v < 10 {

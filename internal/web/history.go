@@ -3,6 +3,7 @@ package web
 import (
 	"context"
 	"math"
+	"strconv"
 	"sync"
 	"time"
 
@@ -13,7 +14,27 @@ import (
 const (
 	historyStep   = 5 * time.Second
 	historyLength = 720
+	historyMinute = int(time.Minute / historyStep)
 )
+
+// Track is a number over time, the oldest first; NaN, in JSON null, where there was none.
+type Track []float64
+
+// MarshalJSON writes the digits that the track has: those of a float32.
+func (t Track) MarshalJSON() ([]byte, error) {
+	b := []byte{'['}
+	for i, v := range t {
+		if i > 0 {
+			b = append(b, ',')
+		}
+		if math.IsNaN(v) {
+			b = append(b, "null"...)
+		} else {
+			b = strconv.AppendFloat(b, v, 'g', -1, 32)
+		}
+	}
+	return append(b, ']'), nil
+}
 
 // rule says how samples of a family become a track.
 type rule struct {
@@ -24,14 +45,14 @@ type rule struct {
 }
 
 var rules = map[string]rule{
-	"flussonic_cpu_usage":        {track: "cpu"},
-	"flussonic_memory_usage":     {track: "memory"},
-	"flussonic_disk_io_usage":    {track: "disk"},
-	"flussonic_net_input_bytes":  {track: "net_in", rate: true},
-	"flussonic_net_output_bytes": {track: "net_out", rate: true},
-	"flussonic_gpu_enc":          {track: "gpu"},
+	"flussonic_cpu_usage":        {track: "cpu_percent"},
+	"flussonic_memory_usage":     {track: "memory_percent"},
+	"flussonic_disk_io_usage":    {track: "busiest_disk_percent"},
+	"flussonic_net_input_bytes":  {track: "busiest_interface_in_bytes_per_second", rate: true},
+	"flussonic_net_output_bytes": {track: "busiest_interface_out_bytes_per_second", rate: true},
+	"flussonic_gpu_enc":          {track: "busiest_gpu_encoder_percent"},
 	"headend_server_viewers":     {track: "clients", sum: true},
-	"headend_stream_alive":       {track: "streams", sum: true},
+	"headend_stream_alive":       {track: "streams_up", sum: true},
 
 	"headend_agent_remote_write_samples_pending":         {track: "pending", label: "destination"},
 	"headend_agent_remote_write_samples_delivered_total": {track: "delivered", label: "destination", rate: true},
@@ -121,7 +142,7 @@ func (h *history) add(round metric.Round) {
 	for i, s := range round.Series {
 		r, wanted := rules[s.Desc().Name]
 		v := round.Values[i]
-		if !wanted || math.IsNaN(v) || s.Labels.Get("interface") == "lo" {
+		if !wanted || math.IsNaN(v) || math.IsInf(v, 0) || s.Labels.Get("interface") == "lo" {
 			continue
 		}
 		if r.rate {
@@ -164,7 +185,7 @@ func (h *history) rate(s metric.Ref, v float64, ms int64) float64 {
 }
 
 // last returns the newest n values of a track, or as many as there can be, oldest first; nil where there is none.
-func (h *history) last(name string, n int) []float64 {
+func (h *history) last(name string, n int) Track {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	t := h.tracks[name]
@@ -172,7 +193,7 @@ func (h *history) last(name string, n int) []float64 {
 		return nil
 	}
 	n = min(n, h.count)
-	all := make([]float64, n)
+	all := make(Track, n)
 	for i := range all {
 		all[i] = float64(t.values[(h.next-n+i+historyLength)%historyLength])
 	}

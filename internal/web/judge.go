@@ -32,11 +32,14 @@ func (s *Status) judge(h *history) {
 			}
 			add(level, "headend-agent doctor tries each step of the way", "%s: nothing gets through for %s: %s", d.Name, span(s.Now.Sub(d.Since).Seconds()), d.Trouble)
 		}
+		fix := ""
+		if d.Said != "" {
+			fix = "the receiver said: " + d.Said
+		}
+		if d.State == "refusing" {
+			add("trouble", fix, "%s: the receiver refuses everything, with HTTP %d", d.Name, d.LastStatus)
+		}
 		if lost := increase(h.last("lost "+d.Name, historyLength)); lost > 0 {
-			fix := ""
-			if d.Said != "" {
-				fix = "the receiver said: " + d.Said
-			}
 			add("warning", fix, "%s: %s samples refused or dropped within the hour", d.Name, group(lost))
 		}
 		if d.Clock != nil && math.Abs(*d.Clock) > 30 {
@@ -60,25 +63,40 @@ func (s *Status) judge(h *history) {
 // judgeSources does the same for what is probed.
 func (s *Status) judgeSources(add func(level, fix, format string, args ...any)) {
 	for _, p := range s.Probes {
-		if p.Error != "" {
-			add("warning", "headend-agent doctor", "%s fails: %s", strings.TrimSpace(p.Name+" "+p.Target), p.Error)
+		if p.Error == "" {
+			continue
 		}
+		level := "warning"
+		if slices.Contains(mediaServers, p.Name) {
+			level = "trouble"
+		}
+		add(level, "headend-agent doctor says what helps", "%s fails: %s", strings.TrimSpace(p.Name+" "+p.Target), p.Error)
 	}
 	for _, d := range s.Devices {
 		if d.State == "trouble" {
-			add("trouble", "", "%s %s: %s", d.Kind, d.Name, strings.Join(d.Detail, ", "))
+			add("trouble", d.fix, "%s %s: %s", d.Kind, d.Name, strings.Join(d.Detail, ", "))
 		}
 	}
-	down := 0
+	var down []string
 	for _, x := range s.Streams {
 		if x.State == "down" {
-			down++
+			down = append(down, short(x.Name))
 		}
 	}
-	if down > 0 {
-		add("trouble", "", "%d of %d streams are down", down, len(s.Streams))
+	if n := len(down); n > 0 {
+		verb, named, fix := "are", strings.Join(down[:min(n, downNamed)], ", "), "many at once have one cause: the network, a tuner, a full disk"
+		if n == 1 {
+			verb, fix = "is", "play its source from here: ffprobe URL"
+		}
+		if n > downNamed {
+			named += fmt.Sprintf(" and %d more", n-downNamed)
+		}
+		add("trouble", fix, "%d of %d streams %s down: %s", n, len(s.Streams), verb, named)
 	}
 }
+
+// downNamed is how many streams a finding names.
+const downNamed = 3
 
 // increase is how much a track that only grows has grown; where it fell, the agent has started anew.
 func increase(values []float64) (sum float64) {

@@ -42,6 +42,22 @@ type gauge struct {
 	Spark       template.HTML
 }
 
+// gauges are the pictures of the machine.
+var gauges = []struct {
+	track, name string
+	format      func(float64) string
+	top         float64 // of the scale; 0: the greatest value
+}{
+	{"cpu_percent", "CPU", percent, 100},
+	{"memory_percent", "Memory", percent, 100},
+	{"busiest_disk_percent", "Busiest disk", percent, 100},
+	{"busiest_gpu_encoder_percent", "GPU encoder", percent, 100},
+	{"busiest_interface_in_bytes_per_second", "Network in", bitsOfBytes, 0},
+	{"busiest_interface_out_bytes_per_second", "Network out", bitsOfBytes, 0},
+	{"clients", "Clients", group, 0},
+	{"streams_up", "Streams up", group, 0},
+}
+
 // elsewhere are probes without anything to read here, by the reason.
 type elsewhere struct{ Reason, Names string }
 
@@ -51,19 +67,13 @@ type cell struct {
 }
 
 var page = template.Must(template.New("page").Funcs(template.FuncMap{
-	"n": func(v *float64) template.HTML { return number(v, group) },
-	"span": func(v *float64) string {
-		if v == nil {
-			return "–"
-		}
-		return span(*v)
-	},
-	"size": func(v *float64) template.HTML { return number(v, size) },
-	"bits": func(v *float64) template.HTML { return number(v, bits) },
-	"ms": func(v *float64) template.HTML {
-		return number(v, brief)
-	},
-	"seconds": func(s Seconds) string { return span(float64(s)) },
+	"n":       func(v *float64) template.HTML { return number(v, group) },
+	"span":    func(v *float64) template.HTML { return number(v, span) },
+	"size":    func(v *float64) template.HTML { return number(v, size) },
+	"bits":    func(v *float64) template.HTML { return number(v, bits) },
+	"ms":      func(v *float64) template.HTML { return number(v, brief) },
+	"offset":  func(v *float64) template.HTML { return number(v, offset) },
+	"short":   short,
 	"ptr":     func(v float64) *float64 { return &v },
 	"percent": func(v *float64) string { return fmt.Sprintf("%.0f %%", *v*100) },
 	"ago":     ago,
@@ -72,13 +82,13 @@ var page = template.Must(template.New("page").Funcs(template.FuncMap{
 	"spark":   func(values []float64) template.HTML { return spark(values, 0) },
 	"join":    strings.Join,
 	"mark": func(state string) template.HTML {
-		return template.HTML(map[string]string{"ok": "✓", "up": "✓", "connected": "✓", "trouble": "✕", "down": "✕", "failing": "✕", "warning": "!", "draining": "↑", "starting": "…"}[state])
+		return template.HTML(map[string]string{"ok": "✓", "up": "✓", "connected": "✓", "trouble": "✕", "down": "✕", "failing": "✕", "refusing": "✕", "warning": "!", "draining": "↑", "starting": "…"}[state])
 	},
 	"class": func(state string) string {
 		switch state {
 		case "ok", "up", "connected":
 			return "good"
-		case "trouble", "down", "failing":
+		case "trouble", "down", "failing", "refusing":
 			return "bad"
 		case "warning", "draining":
 			return "warn"
@@ -117,22 +127,14 @@ func newView(s *Status, all bool) *view {
 	if !v.AllShown {
 		v.Shown = s.Streams[:streamsShown]
 	}
-	for _, g := range []struct {
-		track, name string
-		format      func(float64) string
-		top         float64
-	}{
-		{"cpu", "CPU", percent, 100}, {"memory", "Memory", percent, 100}, {"disk", "Busiest disk", percent, 100}, {"gpu", "GPU encoder", percent, 100},
-		{"net_in", "Busiest interface, in", bitsOfBytes, 0}, {"net_out", "Busiest interface, out", bitsOfBytes, 0},
-		{"clients", "Clients", group, 0}, {"streams", "Streams up", group, 0},
-	} {
-		if values := s.History[g.track]; values != nil {
+	for _, g := range gauges {
+		if values := s.History.Tracks[g.track]; values != nil {
 			v.Covers = covers(values)
 			v.Gauges = append(v.Gauges, gauge{g.name, latest(values, g.format), spark(values, g.top)})
 		}
 	}
-	names := map[string][]string{}
-	for _, a := range s.Absent {
+	names := map[string][]string{} // of probes, by the reason
+	for _, a := range s.Facts.Absent {
 		names[a.Reason] = append(names[a.Reason], a.Name)
 	}
 	for _, p := range s.Probes {

@@ -17,6 +17,9 @@ const (
 // in one place the greatest is drawn.
 func spark(values []float64, top float64) template.HTML {
 	points := squeeze(values, sparkWidth)
+	if len(points) == 1 {
+		points = []float64{points[0], points[0]}
+	}
 	for _, v := range points {
 		if !math.IsNaN(v) {
 			top = max(top, v)

@@ -11,15 +11,21 @@ import (
 // left out.
 type Status struct {
 	Facts
-	Now      time.Time            `json:"now"`
-	Health   string               `json:"health"` // ok, warning or trouble
-	Findings []Finding            `json:"findings"`
-	Agent    Agent                `json:"agent"`
-	Servers  []MediaServer        `json:"media_servers"`
-	Streams  []Stream             `json:"streams"` // the worst first
-	Devices  []Device             `json:"devices"`
-	Missing  []Absent             `json:"missing"` // kinds of devices of which there is none
-	History  map[string][]float64 `json:"-"`
+	Now      time.Time     `json:"now"`
+	Health   string        `json:"health"` // ok, warning or trouble
+	Findings []Finding     `json:"findings"`
+	Agent    Agent         `json:"agent"`
+	Servers  []MediaServer `json:"media_servers"`
+	Streams  []Stream      `json:"streams"` // the worst first
+	Devices  []Device      `json:"devices"`
+	Missing  []Absent      `json:"missing"` // kinds of devices of which there is none
+	History  History       `json:"history"`
+}
+
+// History is the last hour of a few numbers.
+type History struct {
+	Step   Seconds          `json:"step_seconds"`
+	Tracks map[string]Track `json:"tracks"`
 }
 
 // Finding is something that wants attention.
@@ -64,12 +70,13 @@ type Device struct {
 	Name   string   `json:"name"`
 	State  string   `json:"state"` // ok, warning, trouble or idle
 	Detail []string `json:"detail,omitempty"`
+	fix    string   // of trouble
 }
 
 var statusNames = []string{
 	"headend_agent_cpu_seconds_total", "headend_agent_resident_memory_bytes", "headend_agent_series",
 	"headend_agent_probe_duration_seconds", "headend_agent_probe_series",
-	"headend_agent_buffer_memory_bytes", "headend_agent_buffer_memory_limit_bytes",
+	"headend_agent_buffer_slots", "headend_agent_buffer_memory_bytes", "headend_agent_buffer_memory_limit_bytes",
 	"headend_agent_remote_write_samples_pending", "headend_agent_remote_write_oldest_pending_seconds",
 	"headend_agent_remote_write_samples_delivered_total", "headend_agent_remote_write_samples_refused_total",
 	"headend_agent_remote_write_samples_uncertain_total", "headend_agent_remote_write_samples_dropped_total",
@@ -84,26 +91,24 @@ var statusNames = []string{
 
 func (p Parts) status(h *history) *Status {
 	r := read(p.Latest, statusNames...)
-	s := &Status{Facts: p.Facts(), Now: time.Now(), History: map[string][]float64{}}
+	s := &Status{Facts: p.Facts(), Now: time.Now(), History: History{Seconds(historyStep.Seconds()), map[string]Track{}}}
 	s.Agent = Agent{r.one("headend_agent_cpu_seconds_total"), r.one("headend_agent_resident_memory_bytes"), r.one("headend_agent_series")}
 	for i := range s.Probes {
 		q := &s.Probes[i]
 		which := []string{"probe", q.Name, "target", q.Target}
 		q.Duration, q.Series = r.one("headend_agent_probe_duration_seconds", which...), r.one("headend_agent_probe_series", which...)
 	}
+	s.Ring.Used, s.Ring.Left = r.one("headend_agent_buffer_slots"), s.Ring.left(s.Now)
 	s.Ring.Memory, s.Ring.MemoryLimit = r.one("headend_agent_buffer_memory_bytes"), r.one("headend_agent_buffer_memory_limit_bytes")
 	for i := range s.Destinations {
 		s.Destinations[i].fill(r, h)
 	}
 	s.Servers, s.Streams, s.Devices = servers(r), streams(r), slices.Concat(gpus(r), frontends(r))
 	s.Missing = s.missing()
-	for _, name := range []string{"cpu", "memory", "disk", "net_in", "net_out", "gpu", "clients", "streams"} {
-		if values := h.last(name, historyLength); values != nil {
-			s.History[name] = values
+	for _, g := range gauges {
+		if values := h.last(g.track, historyLength); values != nil {
+			s.History.Tracks[g.track] = values
 		}
-	}
-	for _, d := range s.Destinations {
-		s.History["pending "+d.Name] = h.last("pending "+d.Name, historyLength)
 	}
 	s.judge(h)
 	s.Probes, s.Facts.Absent, s.Destinations = list(s.Probes), list(s.Facts.Absent), list(s.Destinations)
@@ -129,7 +134,7 @@ func (d *Destination) fill(r readings, h *history) {
 	d.Delivered, d.Refused, d.Uncertain = of("samples_delivered_total"), of("samples_refused_total"), of("samples_uncertain_total")
 	d.Bytes, d.Clock = of("bytes_total"), of("clock_offset_seconds")
 	d.Dropped = r.by("reason", prefix+"samples_dropped_total", "destination", d.Name)
-	d.Rate = h.newest("delivered " + d.Name)
+	d.Rate, d.History = h.newest("delivered "+d.Name), h.last("pending "+d.Name, historyLength)
 	if b := h.newest("bytes " + d.Name); b != nil {
 		bits := *b * 8
 		d.BitRate = &bits
@@ -138,6 +143,8 @@ func (d *Destination) fill(r readings, h *history) {
 	switch {
 	case d.Trouble != "":
 		d.State = "failing"
+	case d.refuses(h):
+		d.State = "refusing"
 	case backlog:
 		d.State = "draining"
 	case d.Delivered == nil || *d.Delivered == 0:
@@ -146,13 +153,19 @@ func (d *Destination) fill(r readings, h *history) {
 		d.State = "connected"
 	}
 	if backlog {
-		d.drain(h.last("pending "+d.Name, historyLength))
+		d.drain()
 	}
 }
 
+// refuses tells whether of all that was answered within the last minute nothing was taken.
+func (d *Destination) refuses(h *history) bool {
+	taken := slices.ContainsFunc(h.last("delivered "+d.Name, historyMinute), func(rate float64) bool { return rate > 0 })
+	return d.LastStatus/100 == 4 && !taken && increase(h.last("lost "+d.Name, historyMinute)) > 0
+}
+
 // drain tells how far a backlog has been drained, and how long the rest will take at the pace of the last minute.
-func (d *Destination) drain(pending []float64) {
-	pending = slices.DeleteFunc(pending, math.IsNaN)
+func (d *Destination) drain() {
+	pending := slices.DeleteFunc(slices.Clone(d.History), math.IsNaN)
 	if len(pending) == 0 || d.Pending == nil {
 		return
 	}
@@ -162,12 +175,22 @@ func (d *Destination) drain(pending []float64) {
 		done = 1 - *d.Pending/peak
 	}
 	d.Peak, d.Drained = &peak, &done
-	minute := pending[max(0, len(pending)-int(time.Minute/historyStep)):]
+	minute := pending[max(0, len(pending)-historyMinute):]
 	top := slices.Index(minute, slices.Max(minute)) // the drain may have begun only then
 	if pace := (minute[top] - minute[len(minute)-1]) / (float64(len(minute)-1-top) * historyStep.Seconds()); pace > 0 && d.Trouble == "" {
 		left := *d.Pending / pace
 		d.DrainTime = &left
 	}
+}
+
+// left is how many seconds of samples the ring has room for beside what is in it.
+func (r Ring) left(now time.Time) *float64 {
+	n := len(r.Slots)
+	if n < 2 || n > r.Room || len(r.Cursors) == 0 {
+		return nil
+	}
+	left := now.Sub(r.Slots[0].Oldest).Seconds() / float64(n) * float64(r.Room-n)
+	return &left
 }
 
 func servers(r readings) []MediaServer {

@@ -173,7 +173,7 @@ func TestStreamsAndServers(t *testing.T) {
 	b.values[`headend_server_info{build="1",kind="flussonic",server="flussonic",version="25.11"}`] = 1
 	b.values[`flussonic_clients{}`] = 700
 	s := b.json(t)
-	if s.Health != "trouble" || s.Findings[0].Text != "1 of 60 streams are down" {
+	if s.Health != "trouble" || s.Findings[0].Text != "1 of 60 streams is down: ch30" {
 		t.Errorf("%s %+v", s.Health, s.Findings)
 	}
 	if x := s.Streams[0]; x.Name != "ch30" || x.State != "down" || x.Status != "waiting" {
@@ -185,11 +185,23 @@ func TestStreamsAndServers(t *testing.T) {
 	if x := s.Servers; len(x) != 1 || !x[0].Up || x[0].Version != "25.11" || *x[0].Clients != 700 {
 		t.Errorf("%+v", x)
 	}
-	if n := strings.Count(b.get(t, "/"), `<td class="name">ch`); n != streamsShown {
+	if n := strings.Count(b.get(t, "/"), `<span class="clip">ch`); n != streamsShown {
 		t.Errorf("%d streams on the page", n)
 	}
-	if n := strings.Count(b.get(t, "/?streams=all"), `<td class="name">ch`); n != 60 {
+	if n := strings.Count(b.get(t, "/?streams=all"), `<span class="clip">ch`); n != 60 {
 		t.Errorf("%d streams on the page of all", n)
+	}
+}
+
+// A finding names some of the streams that are down, and tells how many more there are.
+func TestManyStreamsDown(t *testing.T) {
+	b := newBench(t)
+	b.facts.Destinations = []Destination{{Name: "main"}}
+	for i := range 5 {
+		b.values[fmt.Sprintf(`headend_stream_alive{server="flussonic",stream="ch%d"}`, i)] = 0
+	}
+	if got := b.json(t).Findings[0].Text; got != "5 of 5 streams are down: ch0, ch1, ch2 and 2 more" {
+		t.Error(got)
 	}
 }
 
@@ -197,7 +209,7 @@ func TestDevices(t *testing.T) {
 	b := newBench(t)
 	b.facts.Probes = []Probe{{Name: "dvb", Absent: []string{"no frontend: /sys/class/dvb has none"}}, {Name: "flussonic", Error: "HTTP 401"}}
 	b.facts.Absent = []Absent{{"gpu_amd", SwitchedOff}, {"gpu_intel", "not found on this machine"}}
-	want := map[string]string{"GPU": "gpu_amd is switched off in the configuration", "DVB": "no frontend: /sys/class/dvb has none", "media server": "flussonic fails: HTTP 401; one that"}
+	want := map[string]string{"GPU": "gpu_amd is switched off in the configuration", "DVB": "no frontend: /sys/class/dvb has none", "media server": "flussonic fails: HTTP 401"}
 	for _, m := range b.json(t).Missing {
 		if !strings.HasPrefix(m.Reason, want[m.Name]) {
 			t.Errorf("%+v", m)
@@ -226,6 +238,49 @@ func TestDevices(t *testing.T) {
 	}
 }
 
+// JSON has the last hour that the page draws; what was not known is null.
+func TestHistoryInJSON(t *testing.T) {
+	b := newBench(t)
+	b.facts.Destinations = []Destination{{Name: "main"}}
+	b.values[rw+`samples_pending{destination="main"}`] = 7
+	b.values[`flussonic_cpu_usage{}`] = 12.5
+	b.history.record(b.latest)
+	delete(b.values, `flussonic_cpu_usage{}`)
+	b.values[rw+`samples_pending{destination="main"}`] = 1e9
+	b.history.record(b.latest)
+	text := b.get(t, "/api/v1/status")
+	for _, want := range []string{`"history":{"step_seconds":5,"tracks":{"cpu_percent":[12.5,null]}}`, `"samples_pending_history":[7,1e+09]`} {
+		if !strings.Contains(text, want) {
+			t.Errorf("no %s in %s", want, text)
+		}
+	}
+	if !json.Valid([]byte(text)) {
+		t.Error("that is no JSON")
+	}
+}
+
+// A receiver that answers and takes nothing is trouble, unlike one that refuses some.
+func TestRefusing(t *testing.T) {
+	b := newBench(t)
+	b.facts.Destinations = []Destination{{Name: "main", LastStatus: 400, Said: "out of bounds"}}
+	refused, delivered := rw+`samples_refused_total{destination="main"}`, rw+`samples_delivered_total{destination="main"}`
+	b.values[delivered] = 5
+	for i := range 3 {
+		b.ms += 5000
+		b.values[refused] = float64(i)
+		b.history.record(b.latest)
+	}
+	if s := b.json(t); s.Destinations[0].State != "refusing" || s.Health != "trouble" || s.Findings[0].Text != "main: the receiver refuses everything, with HTTP 400" || s.Findings[0].Fix != "the receiver said: out of bounds" {
+		t.Errorf("%s, %+v", s.Destinations[0].State, s.Findings)
+	}
+	b.ms += 5000
+	b.values[delivered], b.values[refused] = 10, 4
+	b.history.record(b.latest)
+	if s := b.json(t); s.Destinations[0].State != "connected" || s.Health != "warning" {
+		t.Errorf("%s, %+v", s.Destinations[0].State, s.Findings)
+	}
+}
+
 // Lists in JSON are lists, also without anything in them.
 func TestJSONWithoutAnything(t *testing.T) {
 	b := newBench(t)
@@ -248,6 +303,12 @@ func TestRingPicture(t *testing.T) {
 	if got := strings.Join(text, "\n"); len(cells) != ringCells || got != "disk  2000 samples, from 1 h 0 min ago\ndisk main, second 2000 samples, from 1 h 0 min ago\nmemory  1000 samples, from 1 h 0 min ago\nfree  free" {
 		t.Errorf("%d cells:\n%s", len(cells), got)
 	}
+	if left := r.left(now); left == nil || *left != 3600/5*123 {
+		t.Errorf("room for %v", left)
+	}
+	if left := (Ring{Room: 128, Slots: r.Slots}).left(now); left != nil {
+		t.Errorf("nothing waits in it, and it has room for %v", *left)
+	}
 	if cells := (Ring{}).cells(now); cells != nil {
 		t.Errorf("a ring in memory: %v", cells)
 	}
@@ -269,7 +330,7 @@ func TestHistory(t *testing.T) {
 	b.values[`flussonic_net_input_bytes{interface="lo"}`] = 1e9
 	h.record(b.latest)
 	h.record(b.latest)
-	if got := fmt.Sprint(h.last("net_in", 4), h.last("streams", 2)); got != "[NaN NaN 500 500] [2 2]" {
+	if got := fmt.Sprint(h.last("busiest_interface_in_bytes_per_second", 4), h.last("streams_up", 2)); got != "[NaN NaN 500 500] [2 2]" {
 		t.Error(got)
 	}
 	b.ms += 10_000
@@ -277,13 +338,13 @@ func TestHistory(t *testing.T) {
 	h.record(b.latest)
 	delete(b.values, `flussonic_cpu_usage{}`)
 	h.record(b.latest)
-	if got := fmt.Sprint(h.last("net_in", 1), h.last("cpu", 2), h.newest("cpu")); got != "[NaN] [10 NaN] <nil>" {
+	if got := fmt.Sprint(h.last("busiest_interface_in_bytes_per_second", 1), h.last("cpu_percent", 2), h.newest("cpu_percent")); got != "[NaN] [10 NaN] <nil>" {
 		t.Error(got)
 	}
 	for range historyLength {
 		h.record(b.latest)
 	}
-	if h.last("cpu", 1) != nil || len(h.counters) != 1 {
+	if h.last("cpu_percent", 1) != nil || len(h.counters) != 1 {
 		t.Errorf("a track without values is kept, or a counter is forgotten: %d", len(h.counters))
 	}
 }
@@ -308,12 +369,41 @@ func TestPageIsSafe(t *testing.T) {
 	}
 }
 
+// What is very long does not flood the page.
+func TestLongTexts(t *testing.T) {
+	b := newBench(t)
+	long := strings.Repeat("ü", 10_000)
+	b.facts.Destinations = []Destination{{Name: "main", Trouble: long, Said: long}}
+	b.facts.Probes = []Probe{{Name: "scrape", Target: long, Error: long}}
+	for i := range 2000 {
+		b.values[fmt.Sprintf(`headend_stream_alive{server="x",stream="%04d%s"}`, i, long)] = 0
+	}
+	if n := len(b.get(t, "/")); n > 64<<10 {
+		t.Errorf("the page has %d bytes", n)
+	}
+}
+
+// The title tells a tab's state.
+func TestTitle(t *testing.T) {
+	b := newBench(t)
+	for trouble, want := range map[string]string{"": "<title>✓ edge-1", "no route": "<title>✕ edge-1"} {
+		b.facts.Destinations = []Destination{{Name: "main", Trouble: trouble}}
+		if !strings.Contains(b.get(t, "/"), want) {
+			t.Errorf("no %s", want)
+		}
+	}
+	b.facts.Destinations = nil
+	if !strings.Contains(b.get(t, "/"), "<title>! edge-1") {
+		t.Error("a warning is no trouble")
+	}
+}
+
 func TestFormats(t *testing.T) {
 	for want, got := range map[string]string{
 		"0": group(0), "999": group(999), "1000": group(1000), "12\u2009345": group(12345), "1\u2009234\u2009567": group(1234567),
 		"0 s": span(-1), "59 s": span(59), "1 min 0 s": span(60), "2 h 3 min": span(7380), "3 d 1 h": span(3*86400 + 3700),
 		"512 B": size(512), "1.5 KiB": size(1536), "64 MiB": size(64 << 20), "999 bit/s": bits(999), "4.1 Mbit/s": bits(4.1e6), "12 Gbit/s": bits(12e9),
-		"8 µs": brief(8e-6), "1.5 ms": brief(0.0015), "2 s": brief(2),
+		"8 µs": brief(8e-6), "as ours": offset(-1), "2 min 0 s ahead": offset(120), "3 s behind": offset(-3), "1.5 ms": brief(0.0015), "2 s": brief(2),
 	} {
 		if got != want {
 			t.Errorf("%q, want %q", got, want)
@@ -327,6 +417,9 @@ func TestSpark(t *testing.T) {
 	got := string(spark([]float64{0, 10, nan, 5}, 0))
 	if !strings.Contains(got, `class="line" d="M0 23.0L1 1.0M3 12.0"`) {
 		t.Error(got)
+	}
+	if got := string(spark([]float64{1}, 0)); !strings.Contains(got, `class="line" d="M0 1.0L1 1.0"`) {
+		t.Errorf("one value: %s", got)
 	}
 	if got := string(spark(make([]float64, historyLength), 100)); strings.Count(got, "L") > 2*sparkWidth+5 {
 		t.Error("too many points")

@@ -22,12 +22,13 @@ type fakeFlussonic struct {
 	mu         sync.Mutex
 	user, pass string
 	down       map[string]bool // streams without input
+	onDemand   map[string]bool // streams that run only while somebody watches
 	streams    []string
 }
 
 func startFlussonic(t testing.TB, streams ...string) *fakeFlussonic {
 	t.Helper()
-	f := &fakeFlussonic{started: time.Now(), streams: streams, down: map[string]bool{}}
+	f := &fakeFlussonic{started: time.Now(), streams: streams, down: map[string]bool{}, onDemand: map[string]bool{}}
 	f.Server = httptest.NewServer(f)
 	t.Cleanup(f.Close)
 	return f
@@ -45,6 +46,13 @@ func (f *fakeFlussonic) stop(stream string) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.down[stream] = true
+}
+
+// idle makes a stream one that runs on demand, and that nobody watches.
+func (f *fakeFlussonic) idle(stream string) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.down[stream], f.onDemand[stream] = true, true
 }
 
 func (f *fakeFlussonic) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -82,7 +90,10 @@ func (f *fakeFlussonic) stream(i int, name string, seconds int) object {
 		alive, status, bitrate, clients = false, "waiting", 0, 0
 	}
 	const day = 86400
-	return object{"name": name, "static": true, "inputs": []object{{"url": "udp://239.0.0.1:1234"}, {"url": "udp://239.0.1.1:1234"}}, "stats": object{
+	if f.down[name] {
+		seconds = 1 // no byte more than before
+	}
+	return object{"name": name, "static": !f.onDemand[name], "inputs": []object{{"url": "udp://239.0.0.1:1234"}, {"url": "udp://239.0.1.1:1234"}}, "stats": object{
 		"alive": alive, "status": status, "ts_delay": 120, "bitrate": bitrate, "input_bitrate": bitrate, "bytes_in": 400000 * seconds, "bytes_out": 4800000 * seconds,
 		"client_count": clients, "retry_count": 0, "start_running_at": f.started.Add(-time.Hour).UnixMilli(), "transcoder_overloaded": false,
 		"url": "udp://239.0.0.1:1234", "input": object{"bytes": 400000 * seconds, "errors": 0, "errors_lost_packets": 0, "retries": 0, "url": "udp://239.0.0.1:1234"},

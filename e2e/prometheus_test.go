@@ -21,7 +21,7 @@ type prometheus struct {
 func startPrometheus(t testing.TB, config string) *prometheus {
 	t.Helper()
 	p := &prometheus{address: free(t), dir: t.TempDir()}
-	if err := os.WriteFile(filepath.Join(p.dir, "prometheus.yml"), []byte("global: {scrape_interval: 15s}\n"+config), 0o644); err != nil {
+	if err := os.WriteFile(filepath.Join(p.dir, "prometheus.yml"), []byte("global: {scrape_interval: 15s, evaluation_interval: 1s}\n"+config), 0o644); err != nil {
 		t.Fatal(err)
 	}
 	p.start(t)

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -74,15 +75,29 @@ func fakes(t testing.TB, text string) string {
 // variable is how a dashboard's variables look in its queries.
 var variable = strings.NewReplacer(`"$instance"`, `"%INSTANCE%"`, `"$stream"`, `".+"`, "$__rate_interval", "15s")
 
-// dashboardQueries returns every query of every dashboard, by dashboard and panel.
-func dashboardQueries(t *testing.T) map[string][]string {
+// dashboardQuery is what a panel or a variable asks for.
+type dashboardQuery struct {
+	expr   string
+	labels []string // that each series must have, by the legend or the variable
+	single bool     // of a panel that shows one number
+}
+
+var (
+	inLegend = regexp.MustCompile(`\{\{(\w+)\}\}`)
+	valuesOf = regexp.MustCompile(`^label_values\((.*), (\w+)\)$`)
+)
+
+// mayLack are labels that some of a family's series do not have: a lone media server's, a probe's without a choice of target.
+var mayLack = []string{"server", "target"}
+
+// dashboardQueries returns every query of every dashboard, by dashboard and panel, for one server.
+func dashboardQueries(t *testing.T, instance string) map[string][]dashboardQuery {
 	t.Helper()
 	files, err := filepath.Glob("../packaging/grafana/*.json")
 	if err != nil || len(files) != 6 {
 		t.Fatalf("%d dashboards, %v", len(files), err)
 	}
-	hostname, _ := os.Hostname()
-	all := map[string][]string{}
+	all := map[string][]dashboardQuery{}
 	for _, file := range files {
 		b, err := os.ReadFile(file)
 		if err != nil {
@@ -90,25 +105,67 @@ func dashboardQueries(t *testing.T) map[string][]string {
 		}
 		var d struct {
 			Panels []struct {
-				Title   string
-				Targets []struct{ Expr string }
+				Type, Title string
+				Targets     []struct{ Expr, LegendFormat string }
+			}
+			Templating struct {
+				List []struct {
+					Name, Type string
+					Query      any
+				}
 			}
 		}
 		if err := json.Unmarshal(b, &d); err != nil {
 			t.Fatalf("%s: %v", file, err)
 		}
+		add := func(name, expr string, labels []string, single bool) {
+			expr = strings.ReplaceAll(variable.Replace(expr), "%INSTANCE%", instance)
+			if strings.Contains(expr, "$") {
+				t.Errorf("%s, %s: a variable is left in %s", file, name, expr)
+			}
+			labels = slices.DeleteFunc(labels, func(l string) bool { return slices.Contains(mayLack, l) })
+			at := filepath.Base(file) + ", " + name
+			all[at] = append(all[at], dashboardQuery{expr, labels, single})
+		}
 		for _, p := range d.Panels {
 			for _, x := range p.Targets {
-				expr := strings.ReplaceAll(variable.Replace(x.Expr), "%INSTANCE%", hostname)
-				if strings.Contains(expr, "$") {
-					t.Errorf("%s, %s: a variable is left in %s", file, p.Title, expr)
+				var labels []string
+				for _, m := range inLegend.FindAllStringSubmatch(x.LegendFormat, -1) {
+					labels = append(labels, m[1])
 				}
-				at := filepath.Base(file) + ", " + p.Title
-				all[at] = append(all[at], expr)
+				add(p.Title, x.Expr, labels, p.Type == "stat")
 			}
+		}
+		for _, v := range d.Templating.List {
+			if v.Type == "datasource" {
+				continue
+			}
+			m := valuesOf.FindStringSubmatch(v.Query.(map[string]any)["query"].(string))
+			if m == nil {
+				t.Fatalf("%s: the variable %s asks for %v", file, v.Name, v.Query)
+			}
+			add("variable "+v.Name, m[1], []string{m[2]}, false)
 		}
 	}
 	return all
+}
+
+// wrong says what of an answer a panel could not show.
+func (q dashboardQuery) wrong(all []found) string {
+	if len(all) == 0 {
+		return "nothing comes of " + q.expr
+	}
+	if q.single && len(all) != 1 {
+		return fmt.Sprintf("%d numbers instead of one come of %s", len(all), q.expr)
+	}
+	for _, x := range all {
+		for _, l := range q.labels {
+			if x.Metric[l] == "" && len(x.Metric) > 0 { // without any label it is the vector(0) of a query that finds nothing
+				return fmt.Sprintf("no label %s in %v, which comes of %s", l, x.Metric, q.expr)
+			}
+		}
+	}
+	return ""
 }
 
 // Every query of every dashboard returns data from what the agent has pushed, in Prometheus and in VictoriaMetrics.
@@ -117,35 +174,119 @@ func TestDashboardQueries(t *testing.T) {
 	victoria := free(t)
 	start(t, "victoria-metrics", "-storageDataPath="+t.TempDir(), "-httpListenAddr="+victoria, "-search.latencyOffset=0s")
 	eventually(t, 30*time.Second, func() error { _, err := get("http://" + victoria + "/health"); return err })
-	flussonic := startFlussonic(t, "news", "sport")
+	flussonic := startFlussonic(t, "news", "sport", "films")
 	flussonic.stop("sport")
+	flussonic.idle("films") // which is as it should be
 	startAgent(t, config(prom.write())+"- url: http://"+victoria+"/api/v1/write\n  name: victoria\n  flush_interval: 1s\n"+
 		"probes:\n  flussonic: [{url: \""+flussonic.URL+"\"}]\n"+fakes(t, devices))
-	queries := dashboardQueries(t)
+	hostname, _ := os.Hostname()
+	queries := dashboardQueries(t, hostname)
 	for name, base := range map[string]string{"Prometheus": prom.address, "VictoriaMetrics": victoria} {
 		eventually(t, 40*time.Second, func() error {
-			var empty []string
+			var wrong []string
 			for at, list := range queries {
-				for _, expr := range list {
-					all, err := query(base, expr)
+				for _, q := range list {
+					all, err := query(base, q.expr)
 					if err != nil {
 						return fmt.Errorf("%s: %w", at, err)
 					}
-					if len(all) == 0 {
-						empty = append(empty, at+": "+expr)
+					if what := q.wrong(all); what != "" {
+						wrong = append(wrong, at+": "+what)
 					}
 				}
 			}
-			if len(empty) > 0 {
-				return fmt.Errorf("in %s nothing comes of\n%s", name, strings.Join(empty, "\n"))
+			if len(wrong) > 0 {
+				return fmt.Errorf("in %s\n%s", name, strings.Join(wrong, "\n"))
 			}
 			return nil
 		})
 	}
-	// What the fleet's table is sorted by.
-	for _, expr := range queries["fleet.json, Servers, worst first"][:1] {
-		if got, err := one(prom.address, expr); err != nil || got.Value.Value != 1 {
-			t.Errorf("streams down: %v, %v, want 1", got.Value.Value, err)
+	// What the tables are sorted by.
+	for at, want := range map[string]string{"fleet.json, Servers, worst first": "map[]:1", "streams.json, Streams, worst first": "map[news:0 sport:1]:0"} {
+		if got := sorted(t, prom.address, queries[at][0].expr); got != want {
+			t.Errorf("%s: %s, want %s", at, got, want)
+		}
+	}
+}
+
+// sorted tells what a table's first column has: by stream, and beside it the value of what is no stream.
+func sorted(t *testing.T, base, expr string) string {
+	t.Helper()
+	all, err := query(base, expr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	streams, other := map[string]float64{}, 0.0
+	for _, x := range all {
+		if stream := x.Metric["stream"]; stream != "" {
+			streams[stream] = x.Value.Value
+		} else {
+			other = x.Value.Value
+		}
+	}
+	return fmt.Sprintf("%v:%v", streams, other)
+}
+
+// vendor is what a server without an agent tells of itself.
+const vendor = `flussonic_version_info{version="25.11"} 1
+flussonic_boot_time_seconds 1.7e9
+flussonic_memory_usage 30
+flussonic_clients 24
+flussonic_streams 2
+flussonic_opened_files 3
+flussonic_scheduler_load 35
+flussonic_cpu_usage 20
+flussonic_disk_size{path="/dvr",device="sda1"} 1e12
+flussonic_disk_usage{path="/dvr",device="sda1"} 98
+flussonic_disk_io_usage{device="sda"} 10
+flussonic_net_input_bytes{interface="eth0"} 1000
+flussonic_net_output_bytes{interface="eth0"} 1000
+flussonic_dvb_card_strength{adapter="0",frontend="0"} 70
+flussonic_gpu_dec{gpu="0"} 20
+flussonic_gpu_enc{gpu="0"} 40
+flussonic_gpu_temp{gpu="0"} 60
+`
+
+// A server that is scraped directly is in the dashboards too: the panels of what the vendor has a name for are not empty.
+func TestDashboardsOfADirectlyScrapedServer(t *testing.T) {
+	started := time.Now()
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		fmt.Fprint(w, vendor)
+		for _, stream := range []string{"news", "sport"} {
+			bytes := 1000
+			if stream == "news" { // the other one gets nothing
+				bytes += int(time.Since(started).Milliseconds())
+			}
+			of := fmt.Sprintf("{stream=%q}", stream)
+			fmt.Fprintf(w, "flussonic_stream_bytes_in%s %d\nflussonic_stream_bytes_out%s %d\nflussonic_stream_bitrate%s 3000\n", of, bytes, of, bytes, of)
+			fmt.Fprintf(w, "flussonic_stream_start_running_at%s 1.7e12\nflussonic_stream_retry_count%s 0\nflussonic_stream_client_count%s 12\n", of, of, of)
+			fmt.Fprintf(w, "flussonic_stream_dvr_info_depth%s 604800\nflussonic_stream_dvr_info_duration%s 604700\n", of, of)
+		}
+	}))
+	t.Cleanup(server.Close)
+	address := strings.TrimPrefix(server.URL, "http://")
+	prom := startPrometheus(t, "scrape_configs:\n- job_name: flussonic\n  metrics_path: /flussonic/api/metrics\n  scrape_interval: 1s\n  static_configs: [{targets: [\""+address+"\"]}]\n")
+	queries := dashboardQueries(t, address)
+	eventually(t, 30*time.Second, func() error {
+		for at, list := range queries {
+			for _, q := range list {
+				if strings.HasPrefix(at, "agent.json") || strings.Contains(q.expr, "headend_") && !strings.Contains(q.expr, "flussonic_") || strings.Contains(q.expr, "node_") {
+					continue // what only an agent tells
+				}
+				all, err := query(prom.address, q.expr)
+				if err != nil {
+					return fmt.Errorf("%s: %w", at, err)
+				}
+				if what := q.wrong(all); what != "" {
+					return fmt.Errorf("%s: %s", at, what)
+				}
+			}
+		}
+		return nil
+	})
+	for at, want := range map[string]string{"fleet.json, Servers, worst first": "map[]:1", "streams.json, Streams, worst first": "map[news:0 sport:1]:0"} {
+		if got := sorted(t, prom.address, queries[at][0].expr); got != want {
+			t.Errorf("%s: %s, want %s", at, got, want)
 		}
 	}
 }

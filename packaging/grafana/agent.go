@@ -25,7 +25,7 @@ func agent() dashboard {
 				graph("Uplink", "bps", 8, query{`8 * rate(headend_agent_remote_write_bytes_total` + which + `[$__rate_interval])`, "{{instance}} {{destination}}"}),
 				graph("Bytes a sample", "decbytes", 8, query{`rate(headend_agent_remote_write_bytes_total` + which + `[$__rate_interval]) / rate(headend_agent_remote_write_samples_delivered_total` + which + `[$__rate_interval])`, "{{instance}} {{destination}}"}),
 				graph("Time of a request", "s", 8, query{`rate(headend_agent_remote_write_request_seconds_total` + which + `[$__rate_interval]) / on (job, instance, destination) sum by (job, instance, destination) (rate(headend_agent_remote_write_requests_total` + which + `[$__rate_interval]))`, "{{instance}} {{destination}}"}),
-				graph("The receiver's clock, ahead of the agent's", "s", 8, query{`headend_agent_remote_write_clock_offset_seconds` + which, "{{instance}} {{destination}}"}),
+				graph("The receiver's clock, ahead of the agent's", "s", 8, query{`headend_agent_remote_write_clock_offset_seconds` + which, "{{instance}} {{destination}}"}).orLess(),
 			}},
 			{"Buffer", []panel{
 				graph("Ring on disk, used", "percentunit", 8, query{`headend_agent_buffer_slots` + which + ` * 1048576 / headend_agent_buffer_limit_bytes` + which, "{{instance}}"}).upTo100().limits(0, 0.9),

@@ -43,8 +43,8 @@ func dvb() dashboard {
 			}},
 			{"", []panel{
 				graph("Lock", "short", 8, query{`headend_dvb_frontend_locked` + which, "{{instance}} {{adapter}}/{{frontend}}"}),
-				graph("Carrier to noise", "dB", 8, query{`headend_dvb_frontend_cnr_decibels` + which, "{{instance}} {{adapter}}/{{frontend}}"}),
-				graph("Signal strength", "dBm", 8, query{`headend_dvb_frontend_signal_strength_dbm` + which, "{{instance}} {{adapter}}/{{frontend}}"}),
+				graph("Carrier to noise", "dB", 8, query{`headend_dvb_frontend_cnr_decibels` + which, "{{instance}} {{adapter}}/{{frontend}}"}).orLess(),
+				graph("Signal strength", "dBm", 8, query{`headend_dvb_frontend_signal_strength_dbm` + which, "{{instance}} {{adapter}}/{{frontend}}"}).orLess(),
 				graph("Signal strength, of the driver's range", "percent", 8, query{`flussonic_dvb_card_strength` + which, "{{instance}} {{adapter}}/{{frontend}}"}).upTo100(),
 				graph("Blocks that could not be corrected", "cps", 8, query{`rate(headend_dvb_frontend_block_errors_total` + which + `[$__rate_interval])`, "{{instance}} {{adapter}}/{{frontend}}"}),
 				graph("Bit error ratio after correction", "sci", 8, query{`rate(headend_dvb_frontend_post_fec_bit_errors_total` + which + `[$__rate_interval]) / rate(headend_dvb_frontend_post_fec_bits_total` + which + `[$__rate_interval])`, "{{instance}} {{adapter}}/{{frontend}}"}),

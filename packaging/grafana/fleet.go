@@ -1,11 +1,16 @@
 package main
 
-// instances lists servers with an agent, and those that are scraped directly.
-const instances = `label_values({__name__=~"headend_agent_build_info|flussonic_boot_time_seconds|headend_stream_up"}, instance)`
+// anyServer selects what servers with an agent have, and those that are scraped directly.
+const anyServer = `__name__=~"headend_agent_build_info|flussonic_boot_time_seconds|headend_stream_up"`
+
+const instances = `label_values({` + anyServer + `}, instance)`
 
 var manyInstances = variable{"instance", "Server", instances, true}
 
-const down = `headend_stream_alive{instance=~"$instance"} == 0 unless on (job, instance, server, stream) headend_stream_on_demand{instance=~"$instance"} == 1`
+// down selects streams that should run and do not. Of servers that are scraped directly it is those without input. A lone server's
+// vendor names have no label "server".
+const down = `((headend_stream_alive{instance=~"$instance"} == 0 unless on (job, instance, server, stream) headend_stream_on_demand{instance=~"$instance"} == 1)` +
+	` or (rate(flussonic_stream_bytes_in{instance=~"$instance"}[$__rate_interval]) == 0 unless on (job, instance, stream) headend_stream_alive{instance=~"$instance"}))`
 
 func fleet() dashboard {
 	worst := panel{
@@ -17,7 +22,7 @@ func fleet() dashboard {
 			{"Busiest disk", "percent", 70, 85}, {"Fullest disk", "percent", 98.5, 99}, {"GPU encoder", "percent", 75, 90}, {"Probes failing", "short", 1, 3},
 		}},
 		queries: []query{
-			{`count by (instance) (` + down + `) or 0 * count by (instance) (headend_stream_up{instance=~"$instance"})`, ""},
+			{`count by (instance) (` + down + `) or 0 * count by (instance) ({__name__=~"headend_stream_up|flussonic_streams",instance=~"$instance"})`, ""},
 			{`sum by (instance) (flussonic_streams{instance=~"$instance"})`, ""},
 			{`sum by (instance) (flussonic_clients{instance=~"$instance"})`, ""},
 			{`max by (instance) (headend_agent_remote_write_oldest_pending_seconds{instance=~"$instance"})`, ""},
@@ -35,7 +40,7 @@ func fleet() dashboard {
 		name: "fleet", title: "Headend: fleet", about: "All servers, worst first.", variables: []variable{manyInstances},
 		rows: []row{
 			{"", []panel{
-				stat("Servers", "short", 4, `count(group by (instance) (headend_agent_build_info{instance=~"$instance"}))`),
+				stat("Servers", "short", 4, `count(group by (instance) ({`+anyServer+`,instance=~"$instance"}))`),
 				stat("Silent for 5 minutes", "short", 4, `count(group by (instance) (present_over_time(headend_agent_build_info{instance=~"$instance"}[1d])) unless group by (instance) (present_over_time(headend_agent_build_info{instance=~"$instance"}[5m]))) or vector(0)`).limits(0, 1),
 				stat("Streams", "short", 4, `sum(flussonic_streams{instance=~"$instance"})`),
 				stat("Streams down", "short", 4, `count(`+down+`) or vector(0)`).limits(1, 10),

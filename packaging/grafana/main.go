@@ -58,6 +58,7 @@ type panel struct {
 	warn    float64 // colours from here on; 0: none
 	bad     float64
 	full    bool    // the axis ends at 1 or 100, by the unit
+	signed  bool    // the axis need not begin at 0
 	columns columns // of a table
 }
 

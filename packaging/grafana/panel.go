@@ -27,7 +27,7 @@ func (p panel) render(id, x, y int) object {
 		targets = append(targets, t)
 	}
 	defaults := object{"unit": p.unit}
-	if p.kind != "table" {
+	if p.kind != "table" && !p.signed {
 		defaults["min"] = 0
 	}
 	if p.full {
@@ -107,6 +107,12 @@ func stat(title, unit string, width int, expr string) panel {
 
 func (p panel) limits(warn, bad float64) panel {
 	p.warn, p.bad = warn, bad
+	return p
+}
+
+// orLess is for values that may be negative.
+func (p panel) orLess() panel {
+	p.signed = true
 	return p
 }
 

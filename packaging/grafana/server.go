@@ -30,8 +30,8 @@ func server() dashboard {
 				graph("Read and written", "Bps", 8, query{`rate(node_disk_read_bytes_total{instance="$instance"}[$__rate_interval])`, "{{device}} read"}, query{`rate(node_disk_written_bytes_total{instance="$instance"}[$__rate_interval])`, "{{device}} written"}),
 			}},
 			{"Media server", []panel{
-				graph("Clients", "short", 8, query{`flussonic_clients{instance="$instance"}`, "{{server}}"}),
-				graph("Streams", "short", 8, query{`flussonic_streams{instance="$instance"}`, "{{server}} all"}, query{`headend_server_online_streams{instance="$instance"}`, "{{server}} online"}),
+				graph("Clients", "short", 8, query{`flussonic_clients{instance="$instance"}`, "clients {{server}}"}),
+				graph("Streams", "short", 8, query{`flussonic_streams{instance="$instance"}`, "all {{server}}"}, query{`headend_server_online_streams{instance="$instance"}`, "online {{server}}"}),
 				graph("Bitrate of all streams", "bps", 8, query{`headend_server_input_bits_per_second{instance="$instance"}`, "{{server}} in"}, query{`headend_server_output_bits_per_second{instance="$instance"}`, "{{server}} out"}),
 			}},
 		},

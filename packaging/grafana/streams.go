@@ -2,6 +2,8 @@ package main
 
 func streams() dashboard {
 	const which = `{instance=~"$instance",stream=~"$stream"}`
+	const isDown = `1 - headend_stream_alive` + which + ` unless on (job, instance, server, stream) headend_stream_on_demand` + which + ` == 1` +
+		` or ((rate(flussonic_stream_bytes_in` + which + `[$__rate_interval]) == bool 0) unless on (job, instance, stream) headend_stream_alive` + which + `)`
 	worst := panel{
 		kind: "table", title: "Streams, worst first", width: 24,
 		columns: columns{"stream", []column{
@@ -9,7 +11,7 @@ func streams() dashboard {
 			{"Errors in 1 h", "short", 1, 100}, {"Runs for", "s", 0, 0}, {"Archive", "s", 0, 0},
 		}},
 		queries: []query{
-			{`max by (instance, stream) (1 - headend_stream_alive` + which + `)`, ""},
+			{`max by (instance, stream) (` + isDown + `)`, ""},
 			{`max by (instance, stream) (flussonic_stream_bitrate` + which + `)`, ""},
 			{`max by (instance, stream) (flussonic_stream_client_count` + which + `)`, ""},
 			{`max by (instance, stream) (changes(flussonic_stream_start_running_at` + which + `[3h]))`, ""},

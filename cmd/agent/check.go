@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+
+	"headend-agent/internal/web"
 )
 
 func checkCommand(args []string, stdout, stderr io.Writer) int {
@@ -13,6 +15,9 @@ func checkCommand(args []string, stdout, stderr io.Writer) int {
 	}
 	o.explicit = true // a file that is not there is no good configuration
 	cfg, err := o.config()
+	if err == nil {
+		err = web.CheckConfigFile(cfg.Web.ConfigFile)
+	}
 	if err == nil {
 		err = (&agent{opts: &o, log: slog.New(slog.DiscardHandler)}).check(cfg)
 	}

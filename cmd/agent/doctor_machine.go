@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"net"
 	"net/http"
@@ -10,11 +11,13 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
 
 	"headend-agent/internal/config"
+	"headend-agent/internal/web"
 )
 
 // examineMachine checks what the agent stands on.
@@ -24,7 +27,26 @@ func examineMachine(o *options, cfg *config.Config) []finding {
 		all = append(all, fail("kernel", "mount proc and sysfs, or name them with --path.procfs and --path.sysfs", "%v", err))
 	}
 	all = append(all, bufferDisk(cfg.Buffer.Path, uint64(cfg.Buffer.Size))...)
+	if f, other := otherUser(cfg.Buffer.Path, os.Getuid()); other {
+		all = append(all, f)
+	}
+	if err := web.CheckConfigFile(cfg.Web.ConfigFile); err != nil {
+		all = append(all, fail("pages", "see https://github.com/prometheus/exporter-toolkit/blob/master/docs/web-configuration.md; the agent's user must be able to read it", "%v", err))
+	}
 	return append(all, runs(cfg.Web.ListenAddress))
+}
+
+// otherUser warns root that the agent, whose buffer belongs to somebody else, may do less.
+func otherUser(path string, uid int) (finding, bool) {
+	info, err := os.Stat(path)
+	if err != nil || uid != 0 {
+		return finding{}, false
+	}
+	owner, ok := info.Sys().(*syscall.Stat_t)
+	if !ok || owner.Uid == 0 {
+		return finding{}, false
+	}
+	return warn("user", "sudo -u headend-agent headend-agent doctor", "root may read what the agent, which runs as user %d, may not", owner.Uid), true
 }
 
 // genericNames are host names that more than one server of a fleet will have.
@@ -83,7 +105,7 @@ func bufferDisk(path string, size uint64) []finding {
 	os.Remove(f.Name())
 	var st unix.Statfs_t
 	if err := unix.Statfs(dir, &st); err != nil {
-		return []finding{warn(name, "", "%s: %v", dir, err)}
+		return []finding{warn(name, "dmesg: does its disk work?", "%s: %v", dir, err)}
 	}
 	if free := st.Bavail*uint64(st.Bsize) + occupied(path); free < size {
 		return []finding{warn(name, "free some space, or give buffer: {size: ...} less", "%s has room for %d MiB of the %d MiB that the ring may take", path, free>>20, size>>20)}
@@ -124,6 +146,13 @@ func runs(address string) finding {
 	if err != nil {
 		return warn(name, "systemctl start headend-agent; journalctl -u headend-agent", "does not run, or has another address than %s", address)
 	}
-	r.Body.Close()
-	return fine(name, "runs; its page is http://%s/", net.JoinHostPort(host, port))
+	defer r.Body.Close()
+	body, _ := io.ReadAll(io.LimitReader(r.Body, 1024))
+	switch text := string(body); {
+	case strings.Contains(text, "headend-agent"):
+		return fine(name, "runs; its page is http://%s/", net.JoinHostPort(host, port))
+	case r.StatusCode == http.StatusUnauthorized, strings.Contains(text, "HTTPS"):
+		return fine(name, "runs behind TLS or a password on %s", address) // which doctor does not have
+	}
+	return warn(name, "ss -ltnp shows which one; give the agent another address under web: {listen_address: ...}", "another program answers on %s", address)
 }

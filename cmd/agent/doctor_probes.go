@@ -25,9 +25,10 @@ func examineProbes(cfg *config.Config, o *options) []finding {
 	}
 	work.Wait()
 	var all []finding
-	reading, idle, servers := 0, 0, 0
+	reading, idle, servers, cards := 0, 0, 0, false
 	for i, r := range results {
 		name := strings.TrimSpace(list[i].Kind + " " + list[i].Target)
+		cards = cards || strings.HasPrefix(list[i].Kind, "gpu_")
 		switch {
 		case r.err != nil:
 			all = append(all, fail(name, remedy(list[i].Kind, r.err.Error()), "%v", r.err))
@@ -41,6 +42,9 @@ func examineProbes(cfg *config.Config, o *options) []finding {
 			all = append(all, fine("media server", "%s", r.servers))
 		}
 		all = append(all, r.hardware(name, list[i].Kind)...)
+	}
+	if !cards {
+		all = append(all, fine("gpu", "no card of NVIDIA, Intel or AMD is on the PCI bus"))
 	}
 	if servers == 0 {
 		all = append(all, warn("media server", `name it under probes:, like flussonic: [{url: "http://127.0.0.1:80"}]`, "none was found on this machine"))

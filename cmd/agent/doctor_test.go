@@ -33,7 +33,7 @@ func diagnose(t *testing.T, yaml string, flags ...string) (all []finding, code i
 		t.Fatalf("%v: %s%s", err, out.String(), errs.String())
 	}
 	for _, f := range all {
-		if f.Level == levelFail && f.Remedy == "" {
+		if f.Level != levelOK && f.Remedy == "" {
 			t.Errorf("no remedy for %v", f)
 		}
 	}
@@ -73,6 +73,9 @@ func TestDoctorOfDestinations(t *testing.T) {
 		{"path", answering(404, "404 page not found").URL, "", "d: write", levelFail, "404 page not found", "--web.enable-remote-write-receiver"},
 		{"broken", answering(503, "later").URL, "", "d: write", levelWarn, "later", "kept"},
 		{"picky", answering(400, "empty").URL, "", "d: write", levelWarn, "does not like an empty write", ""},
+		{"HTTPS port", "http" + strings.TrimPrefix(secure.URL, "https"), "", "d: write", levelFail, "HTTP 400", "https://"},
+		{"redirect", redirecting(t, http.StatusFound).URL, "", "d: write", levelFail, "HTTP 302", "redirects to"},
+		{"redirect that may be followed", redirecting(t, http.StatusPermanentRedirect).URL, "", "d: write", levelOK, "HTTP 204", ""},
 		{"closed", "http://127.0.0.1:1/write", "", "d: connection", levelFail, "connection refused", "port"},
 		{"authority", secure.URL, "", "d: TLS", levelFail, "certificate", "ca_file"},
 		{"trusted", secure.URL, "tls_config: {insecure_skip_verify: true}", "d: TLS", levelOK, "TLS 1.3; the certificate is valid until", ""},
@@ -87,6 +90,19 @@ func TestDoctorOfDestinations(t *testing.T) {
 			t.Errorf("%s: exit code %d with %v", c.what, code, all)
 		}
 	}
+}
+
+// redirecting sends the first request to itself.
+func redirecting(t *testing.T, status int) *httptest.Server {
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/there" {
+			w.WriteHeader(http.StatusNoContent)
+			return
+		}
+		http.Redirect(w, r, "/there", status)
+	}))
+	t.Cleanup(s.Close)
+	return s
 }
 
 // A clock that is off shows in the answer; a secret of the URL shows nowhere.

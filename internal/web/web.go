@@ -41,10 +41,8 @@ type Server struct {
 
 // Listen takes an address, host:port, and checks configFile, which is exporter-toolkit's and may be empty.
 func Listen(address, configFile string, p Parts, log *slog.Logger) (*Server, error) {
-	if configFile != "" {
-		if err := toolkit.Validate(configFile); err != nil {
-			return nil, fmt.Errorf("web.config_file %s: %w", configFile, err)
-		}
+	if err := CheckConfigFile(configFile); err != nil {
+		return nil, err
 	}
 	l, err := net.Listen("tcp", address)
 	if err != nil {
@@ -57,6 +55,17 @@ func Listen(address, configFile string, p Parts, log *slog.Logger) (*Server, err
 	}
 	s.http = &http.Server{Handler: s.mux(), ReadHeaderTimeout: 10 * time.Second, ReadTimeout: 30 * time.Second, IdleTimeout: time.Minute}
 	return s, nil
+}
+
+// CheckConfigFile checks a file of exporter-toolkit's; "" stands for none.
+func CheckConfigFile(name string) error {
+	if name == "" {
+		return nil
+	}
+	if err := toolkit.Validate(name); err != nil {
+		return fmt.Errorf("web.config_file %s: %w", name, err)
+	}
+	return nil
 }
 
 // Address returns where the server listens.

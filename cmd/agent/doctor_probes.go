@@ -72,7 +72,7 @@ func (r result) hardware(name, kind string) []finding {
 		all = append(all, fine(name, "%d found", n))
 	}
 	for _, why := range r.absent {
-		if r.devices == 0 {
+		if r.devices == 0 || strings.Contains(why, "not in use") || strings.Contains(why, "asleep") {
 			all = append(all, fine(name, "%s", why))
 		} else {
 			all = append(all, warn(name, remedy(kind, why), "%s", why))
@@ -126,6 +126,8 @@ func remedy(kind, text string) string {
 	switch {
 	case has("401", "403", "nauthorized", "password"):
 		return "give user and password: " + kind + ": [{url: ..., basic_auth: {username: ..., password_file: ...}}]; reading rights (view_auth) are enough"
+	case has("without a lock"):
+		return "its cable, its dish, the transponder's settings"
 	case has("connection refused"):
 		return "start the server, or give its address and port: " + kind + ": [{url: ...}]"
 	case has("no such host"):

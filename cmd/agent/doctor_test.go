@@ -185,7 +185,8 @@ func TestDoctorOfDevices(t *testing.T) {
 	}{
 		{result{absent: []string{"no driver"}}, "ok"},
 		{result{devices: 2}, "ok"},
-		{result{devices: 2, absent: []string{"adapter 1: nobody uses it"}}, "ok warn"},
+		{result{devices: 2, absent: []string{"adapter 1: not in use, so it is left alone"}}, "ok ok"},
+		{result{devices: 2, absent: []string{"adapter 1: in use, but without a lock"}}, "ok warn"},
 		{result{devices: 2, silent: []string{"GPU 1"}}, "fail ok"},
 	} {
 		var levels []string

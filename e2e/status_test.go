@@ -165,8 +165,8 @@ func TestStatusPageOfAnOutage(t *testing.T) {
 		fmt.Fprintf(&many, "app_total{i=\"%d\"} 0\n", i)
 	}
 	line := startUplink(t, prom.address)
-	a := startAgent(t, strings.Replace(config(line.address+"/api/v1/write"), "%DIR%/buffer", "%DIR%/buffer, commit_interval: 1s", 1)+
-		"probes:\n  flussonic: [{url: \""+flussonic.URL+"\"}]\n"+fakes(t, many.String()))
+	written := strings.NewReplacer("%DIR%/buffer", "%DIR%/buffer, commit_interval: 1s", "name: test", "name: main").Replace(config(line.address + "/api/v1/write"))
+	a := startAgent(t, written+"probes:\n  flussonic: [{url: \""+flussonic.URL+"\"}]\n"+fakes(t, many.String()))
 	b := startBrowser(t)
 
 	b.shows(a.address, "healthy", health+destination+`return health == 'ok' && state == 'connected' && document.querySelectorAll('#streams tr').length == 4 &&
@@ -233,9 +233,9 @@ func numbersAgree(t *testing.T, b *browser, a *agent) {
 	}
 	const rw = "headend_agent_remote_write_"
 	wanted := []string{
-		rw + `samples_pending{destination="test"}`, rw + `oldest_pending_seconds{destination="test"}`, rw + `samples_delivered_total{destination="test"}`,
-		rw + `samples_refused_total{destination="test"}`, rw + `samples_uncertain_total{destination="test"}`,
-		rw + `samples_dropped_total{destination="test",reason="overflow"}`, rw + `clock_offset_seconds{destination="test"}`,
+		rw + `samples_pending{destination="main"}`, rw + `oldest_pending_seconds{destination="main"}`, rw + `samples_delivered_total{destination="main"}`,
+		rw + `samples_refused_total{destination="main"}`, rw + `samples_uncertain_total{destination="main"}`,
+		rw + `samples_dropped_total{destination="main",reason="overflow"}`, rw + `clock_offset_seconds{destination="main"}`,
 		"headend_agent_buffer_slots", "headend_agent_buffer_memory_bytes", "headend_agent_buffer_memory_limit_bytes",
 		"headend_agent_resident_memory_bytes", "headend_agent_cpu_seconds_total", "headend_agent_series",
 	}
@@ -311,6 +311,15 @@ func TestStatusPageOfRefusals(t *testing.T) {
 			t.Errorf("a secret is on %s, or: %v", path, err)
 		}
 	}
+}
+
+// A device that is found is on the page, with what it does.
+func TestStatusPageOfAGPU(t *testing.T) {
+	m := newGPUMachine(t)
+	a := m.start()
+	b := startBrowser(t)
+	b.shows(a.address, "a GPU", `const text = document.querySelector('#devices .good') ? document.querySelector('#devices').innerText : '';
+		return text.includes('Tesla T4') && text.includes('encoder') && text.includes('°C') && !text.includes('no GPU') ? '' : document.querySelector('#devices').innerText`)
 }
 
 // Very many streams with very long names leave the page light, and within the width of a phone.

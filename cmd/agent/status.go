@@ -36,6 +36,7 @@ func (a *agent) facts() web.Facts {
 	}
 	for _, rw := range cfg.RemoteWrite {
 		d := web.Destination{Name: rw.Destination(), URL: bareURL(rw.URL), Order: rw.Order, Flush: web.Seconds(time.Duration(rw.FlushInterval).Seconds())}
+		d.Trouble = "off until a reload: a file that it needs cannot be read, as the log says"
 		for _, s := range senders {
 			if st := s.Status(); st.Destination == d.Name {
 				d.Protocol, d.Trouble, d.Since, d.Wait, d.Said = st.Protocol, st.Trouble, st.Since, web.Seconds(st.Waiting.Seconds()), st.Refusal

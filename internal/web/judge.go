@@ -30,7 +30,11 @@ func (s *Status) judge(h *history) {
 			if failing == len(s.Destinations) {
 				level = "trouble"
 			}
-			add(level, "headend-agent doctor tries each step of the way", "%s: nothing gets through for %s: %s", d.Name, span(s.Now.Sub(d.Since).Seconds()), d.Trouble)
+			long := ""
+			if !d.Since.IsZero() {
+				long = " for " + span(s.Now.Sub(d.Since).Seconds())
+			}
+			add(level, "headend-agent doctor tries each step of the way", "%s: nothing gets through%s: %s", d.Name, long, d.Trouble)
 		}
 		fix := ""
 		if d.Said != "" {

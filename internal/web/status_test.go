@@ -113,6 +113,10 @@ func TestDestinations(t *testing.T) {
 	if s := b.json(t); len(s.Findings) != 1 || s.Findings[0].Text != "main: nothing gets through for 1 min 30 s: connection refused" {
 		t.Errorf("%+v", s.Findings)
 	}
+	b.facts.Destinations[0].Since = time.Time{}
+	if s := b.json(t); s.Findings[0].Text != "main: nothing gets through: connection refused" || strings.Contains(b.get(t, "/"), "0001-01-01") {
+		t.Errorf("%+v", s.Findings)
+	}
 	b.facts.Destinations = append(b.facts.Destinations, Destination{Name: "second"})
 	if s := b.json(t); s.Health != "warning" {
 		t.Errorf("one of two works, and that is %s", s.Health)

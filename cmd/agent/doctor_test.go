@@ -177,6 +177,27 @@ func TestBareURL(t *testing.T) {
 	}
 }
 
+// What helps depends on what is wrong, by the words of real errors.
+func TestDoctorRemedies(t *testing.T) {
+	for text, want := range map[string]string{
+		"ask http://127.0.0.1/streamer/api/v3/streams: HTTP status 401 Unauthorized: user name or password is missing or wrong": "view_auth",
+		"ask http://127.0.0.1/x: HTTP status 404 Not Found":                                                                     "port of the server's API",
+		"answers HTML, not JSON":                                                        "port of the server's API",
+		"dial tcp 127.0.0.1:80: connect: connection refused":                            "start the server",
+		"dial tcp: lookup flussonic.lan: no such host":                                  "getent hosts",
+		"open /dev/dvb/adapter0/frontend0: permission denied":                           "sudo -u headend-agent",
+		"did not answer in time":                                                        "timeout",
+		"tls: failed to verify certificate: x509: certificate has expired":              "renew",
+		"tls: failed to verify certificate: x509: certificate signed by unknown author": "ca_file",
+		"adapter0.frontend0: in use, but without a lock":                                "cable",
+		"anything else": "headend-agent probe flussonic",
+	} {
+		if got := remedy("flussonic", text); !strings.Contains(got, want) {
+			t.Errorf("%s: %s", text, got)
+		}
+	}
+}
+
 // A machine without devices is well, one with a silent device is not.
 func TestDoctorOfDevices(t *testing.T) {
 	for _, c := range []struct {

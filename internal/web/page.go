@@ -108,7 +108,7 @@ func number(v *float64, format func(float64) string) template.HTML {
 func (s *Server) index(w http.ResponseWriter, r *http.Request) {
 	v := newView(s.parts.status(s.history), r.URL.Query().Get("streams") == "all")
 	w.Header().Set("Content-Type", "text/html; charset=utf-8")
-	w.Header().Set("Content-Security-Policy", "default-src 'none'; style-src 'unsafe-inline'")
+	w.Header().Set("Content-Security-Policy", "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'")
 	w.Header().Set("Cache-Control", "no-store")
 	page.Execute(w, v)
 }

@@ -25,7 +25,7 @@ run: build
 test:
 	go vet ./...
 	go test -ldflags '$(LAZY)' ./...
-	go test -tags sigv4 -run 'Amazon|Signed' ./push
+	go test -tags sigv4 -run 'Amazon|Signed' ./push ./cmd/agent
 
 # The real agent against the real node_exporter, Prometheus and VictoriaMetrics; packages are installed where they are missing.
 e2e: build

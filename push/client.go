@@ -10,6 +10,8 @@ import (
 	"net/url"
 	"sync"
 	"time"
+
+	"github.com/klauspost/compress/s2"
 )
 
 // client posts request bodies to one destination, one at a time.
@@ -24,12 +26,12 @@ type client struct {
 }
 
 func newClient(cfg Config, version string) (*client, error) {
-	c, err := newHTTPClient(cfg)
+	c, err := NewHTTPClient(cfg)
 	if err != nil {
 		return nil, err
 	}
 	return &client{
-		url: cfg.URL, headers: cfg.Headers, agent: "headend-agent/" + version, http: c, secrets: newRedactor(cfg), fresh: time.Now(),
+		url: cfg.URL, headers: cfg.Headers, agent: userAgent(version), http: c, secrets: newRedactor(cfg), fresh: time.Now(),
 	}, nil
 }
 
@@ -40,6 +42,33 @@ func reserved(header string) bool {
 		return true
 	}
 	return false
+}
+
+func userAgent(version string) string { return "headend-agent/" + version }
+
+func newRequest(ctx context.Context, url string, headers map[string]string, agent string, p *protocol, body *payload) (*http.Request, error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, url, body)
+	if err != nil {
+		return nil, err
+	}
+	req.ContentLength = int64(len(body.data))
+	req.GetBody = func() (io.ReadCloser, error) { // for redirects, and for connections that end before they take anything
+		body.rewind()
+		return body, nil
+	}
+	for k, v := range headers {
+		req.Header.Set(k, v)
+	}
+	req.Header.Set("Content-Encoding", p.encoding)
+	req.Header.Set("Content-Type", p.contentType)
+	req.Header.Set(p.header, p.version)
+	req.Header.Set("User-Agent", agent)
+	return req, nil
+}
+
+// EmptyWrite makes a request without samples, in 1.0, for a client of NewHTTPClient's: a way to try a destination.
+func EmptyWrite(ctx context.Context, cfg Config, version string) (*http.Request, error) {
+	return newRequest(ctx, cfg.URL, cfg.Headers, userAgent(version), protocolV1, &payload{data: s2.EncodeSnappy(nil, nil)})
 }
 
 // post sends one body. It never fails: what went wrong is in the answer.
@@ -55,23 +84,11 @@ func (c *client) post(ctx context.Context, p *protocol, packed []byte, timeout t
 	trace := &httptrace.ClientTrace{WroteHeaderField: c.secrets.wrote}
 	body := &payload{data: packed}
 	defer body.stop() // an early answer may leave the transport reading, and packed is used again
-	req, err := http.NewRequestWithContext(httptrace.WithClientTrace(ctx, trace), http.MethodPost, c.url, body)
+	req, err := newRequest(httptrace.WithClientTrace(ctx, trace), c.url, c.headers, c.agent, p, body)
 	if err != nil {
 		a.fail(err, c.secrets)
 		return a
 	}
-	req.ContentLength = int64(len(packed))
-	req.GetBody = func() (io.ReadCloser, error) { // for redirects, and for connections that end before they take anything
-		body.rewind()
-		return body, nil
-	}
-	for k, v := range c.headers {
-		req.Header.Set(k, v)
-	}
-	req.Header.Set("Content-Encoding", p.encoding)
-	req.Header.Set("Content-Type", p.contentType)
-	req.Header.Set(p.header, p.version)
-	req.Header.Set("User-Agent", c.agent)
 	resp, err := c.http.Do(req)
 	a.took = time.Since(a.started)
 	if err != nil {

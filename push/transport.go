@@ -20,9 +20,9 @@ const (
 	maxUnsent     = 64 << 10 // bytes
 )
 
-// newHTTPClient makes the client with the destination's authentication, TLS and proxy. Certificates and secrets in files are read
-// anew as they change.
-func newHTTPClient(cfg Config) (*http.Client, error) {
+// NewHTTPClient makes the client with the destination's authentication, TLS and proxy, for a Sender and for who wants to try it.
+// Certificates and secrets in files are read anew as they change.
+func NewHTTPClient(cfg Config) (*http.Client, error) {
 	hc := cfg.HTTP
 	hc.EnableHTTP2 = false // a hung multiplexed connection behind NAT stalls everything
 	dialer := &net.Dialer{Timeout: dialTimeout, KeepAlive: keepAlive, Control: limitUnsent}

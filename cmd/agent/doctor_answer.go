@@ -37,8 +37,8 @@ func unreachable(name string, err error, proxy string, now time.Time) finding {
 		return fail(name+": TLS", "the port speaks no TLS: write http:// or another port", "%v", err)
 	case errors.Is(err, context.DeadlineExceeded):
 		return fail(name+": connection", "a firewall that drops packets, or a route: curl -v the same address", "no answer within %s", tryFor)
-	case errors.Is(err, syscall.ECONNRESET), errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
-		return fail(name+": connection", "something between here and the receiver cuts it, or the port is of another service: curl -v the same address", "it is cut: %v", err)
+	case errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.EPIPE), errors.Is(err, net.ErrClosed), errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
+		return fail(name+": connection", "something on the way cuts it, the port is of another service (curl -v the same address), or the receiver wants a client certificate (tls_config: {cert_file: ...})", "it is cut: %v", err)
 	case errors.Is(err, syscall.ENETUNREACH), errors.Is(err, syscall.EHOSTUNREACH):
 		return fail(name+": connection", "this host has no way there: ip route get ADDRESS; does the network work at all?", "%v", err)
 	}

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"crypto/tls"
 	"io"
@@ -12,7 +11,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/golang/snappy"
 	promconfig "github.com/prometheus/common/config"
 
 	"headend-agent/push"
@@ -24,35 +22,25 @@ const tryFor = 10 * time.Second
 // examineDestination goes the way of a request: name, connection, TLS, and an empty write with the credentials.
 func examineDestination(ctx context.Context, rw push.Config) []finding {
 	name := rw.Destination()
-	client, err := promconfig.NewClientFromConfig(rw.HTTP, name, promconfig.WithHTTP2Disabled())
+	client, err := push.NewHTTPClient(rw)
 	if err != nil {
 		return []finding{fail(name, "check the files and settings of this remote_write entry", "%v", err)}
-	}
-	client.CheckRedirect = func(next *http.Request, _ []*http.Request) error {
-		if next.Method != http.MethodPost { // the agent follows no other redirect either
-			return http.ErrUseLastResponse
-		}
-		return nil
 	}
 	ctx, cancel := context.WithTimeout(ctx, tryFor)
 	defer cancel()
 	var w way
-	req, err := http.NewRequestWithContext(httptrace.WithClientTrace(ctx, w.trace()), http.MethodPost, rw.URL, bytes.NewReader(snappy.Encode(nil, nil)))
+	req, err := push.EmptyWrite(httptrace.WithClientTrace(ctx, w.trace()), rw, version)
 	if err != nil {
 		return []finding{fail(name, "write it like https://prometheus.example/api/v1/write", "url cannot be read")}
 	}
-	for k, v := range rw.Headers {
-		req.Header.Set(k, v)
-	}
-	req.Header.Set("Content-Type", "application/x-protobuf")
-	req.Header.Set("Content-Encoding", "snappy")
-	req.Header.Set("X-Prometheus-Remote-Write-Version", "0.1.0")
-	req.Header.Set("User-Agent", "headend-agent/"+version)
 	proxy := proxyOf(rw.HTTP, req)
 	start := time.Now()
 	resp, err := client.Do(req)
 	took := time.Since(start)
 	all := w.findings(name, proxy, start)
+	for _, text := range rw.Warnings() {
+		all = append(all, warn(name+": files", "put a new certificate in its place; it is read again by itself", "%s", text))
+	}
 	if err != nil {
 		return append(all, unreachable(name, err, proxy, start))
 	}

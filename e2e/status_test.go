@@ -320,6 +320,7 @@ func TestStatusPageOfAGPU(t *testing.T) {
 	b := startBrowser(t)
 	b.shows(a.address, "a GPU", `const text = document.querySelector('#devices .good') ? document.querySelector('#devices').innerText : '';
 		return text.includes('Tesla T4') && text.includes('encoder') && text.includes('°C') && !text.includes('no GPU') ? '' : document.querySelector('#devices').innerText`)
+	a.stop() // with its child, which would write on below the test's directory
 }
 
 // Very many streams with very long names leave the page light, and within the width of a phone.

@@ -40,10 +40,11 @@ func (s *Status) judge(h *history) {
 		if d.Said != "" {
 			fix = "the receiver said: " + d.Said
 		}
-		if d.State == "refusing" {
-			add("trouble", fix, "%s: the receiver refuses everything, with HTTP %d", d.Name, d.LastStatus)
-		}
-		if lost := increase(h.last("lost "+d.Name, historyLength)); lost > 0 {
+		lost := increase(h.last("lost "+d.Name, historyLength))
+		switch {
+		case d.State == "refusing":
+			add("trouble", fix, "%s: the receiver refuses everything, %s samples so far, with HTTP %d", d.Name, group(lost), d.LastStatus)
+		case lost > 0:
 			add("warning", fix, "%s: %s samples refused or dropped within the hour", d.Name, group(lost))
 		}
 		if d.Clock != nil && math.Abs(*d.Clock) > 30 {

@@ -274,7 +274,7 @@ func TestRefusing(t *testing.T) {
 		b.values[refused] = float64(i)
 		b.history.record(b.latest)
 	}
-	if s := b.json(t); s.Destinations[0].State != "refusing" || s.Health != "trouble" || s.Findings[0].Text != "main: the receiver refuses everything, with HTTP 400" || s.Findings[0].Fix != "the receiver said: out of bounds" {
+	if s := b.json(t); s.Destinations[0].State != "refusing" || s.Health != "trouble" || s.Findings[0].Text != "main: the receiver refuses everything, 2 samples so far, with HTTP 400" || s.Findings[0].Fix != "the receiver said: out of bounds" {
 		t.Errorf("%s, %+v", s.Destinations[0].State, s.Findings)
 	}
 	b.ms += 5000

@@ -9,6 +9,7 @@ import (
 
 	"headend-agent/internal/config"
 	"headend-agent/internal/metric"
+	"headend-agent/internal/web"
 	"headend-agent/probe"
 )
 
@@ -44,7 +45,13 @@ func examineProbes(cfg *config.Config, o *options) []finding {
 		all = append(all, r.hardware(name, list[i].Kind)...)
 	}
 	if !cards {
-		all = append(all, fine("gpu", "no card of NVIDIA, Intel or AMD is on the PCI bus"))
+		why := web.NoGPU
+		for _, a := range absent(cfg, o.env) {
+			if strings.HasPrefix(a.Name, "gpu_") && a.Reason == web.SwitchedOff {
+				why = a.Name + " is " + a.Reason
+			}
+		}
+		all = append(all, fine("gpu", "%s", why))
 	}
 	if servers == 0 {
 		all = append(all, warn("media server", `name it under probes:, like flussonic: [{url: "http://127.0.0.1:80"}]`, "none was found on this machine"))

@@ -134,6 +134,21 @@ func TestDoctorOfMediaServer(t *testing.T) {
 	}
 }
 
+// Where no GPU is wanted, or there is none, that is told, and nothing wrong.
+func TestDoctorWithoutGPU(t *testing.T) {
+	all, _ := diagnose(t, "probes: {gpu_nvidia: {enabled: false}}\n", "--path.sysfs="+t.TempDir())
+	if f := of(t, all, "gpu"); f.Level != levelOK || f.Found != "gpu_nvidia is switched off in the configuration" {
+		t.Errorf("%+v", f)
+	}
+	if _, err := os.Stat("/dev/nvidiactl"); err == nil {
+		t.Skip("this machine has a GPU")
+	}
+	all, _ = diagnose(t, "", "--path.sysfs="+t.TempDir())
+	if f := of(t, all, "gpu"); f.Level != levelOK || !strings.Contains(f.Found, "PCI bus") {
+		t.Errorf("%+v", f)
+	}
+}
+
 func TestDoctorOfConfiguration(t *testing.T) {
 	all, code := diagnose(t, "nonsense: 1\n")
 	if f := of(t, all, "configuration"); code != 1 || f.Level != levelFail || !strings.Contains(f.Found, "nonsense") {

@@ -6,6 +6,9 @@ import (
 	"strings"
 )
 
+// NoGPU says why there is none.
+const NoGPU = "no card of NVIDIA (with its own driver), Intel or AMD is on the PCI bus"
+
 // mediaServers are the probes of media servers.
 var mediaServers = []string{"flussonic", "mediamtx", "srs", "tvheadend", "nginx_rtmp"}
 
@@ -16,7 +19,7 @@ var deviceKinds = []struct {
 	probes []string
 	none   string
 }{
-	{"GPU", []string{"gpu_nvidia", "gpu_intel", "gpu_amd"}, "no card of NVIDIA, Intel or AMD is on the PCI bus"},
+	{"GPU", []string{"gpu_nvidia", "gpu_intel", "gpu_amd"}, NoGPU},
 	{"DVB", []string{"dvb"}, "none was found"},
 	{"media server", mediaServers, "none answers on the usual ports; one that runs elsewhere or wants a password is named under probes:, like flussonic: [{url: ...}]"},
 }

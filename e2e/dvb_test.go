@@ -13,9 +13,6 @@ import (
 	"time"
 )
 
-// machine is where the scripts lie that make a virtual machine with DVB frontends and systemd.
-const machine = "../../shared/vm"
-
 // guest is what dvb_guest.sh has brought back from the machine.
 type guest struct {
 	t   *testing.T
@@ -24,10 +21,8 @@ type guest struct {
 
 // The agent reads real DVB drivers of a real kernel, as a service with a device policy, and disturbs nobody.
 func TestDVB(t *testing.T) {
-	if _, err := os.Stat(machine); err != nil {
-		t.Skip("there is no virtual machine here: " + machine + " is not part of the project, and DVB needs a kernel of its own")
-	}
-	g := runGuest(t)
+	scripts := vmScripts(t)
+	g := runGuest(t, scripts)
 	t.Run("levels equal those of dvb-fe-tool", g.levels)
 	t.Run("opens and asks no more than it must", g.calls)
 	t.Run("says why it cannot read", g.reasons)
@@ -42,7 +37,7 @@ func TestDVB(t *testing.T) {
 	t.Run("journal", g.journal)
 }
 
-func runGuest(t *testing.T) guest {
+func runGuest(t *testing.T, scripts string) guest {
 	dir := t.TempDir()
 	for _, b := range []struct{ arch, name string }{{"amd64", "agent"}, {"386", "agent386"}} {
 		build := exec.Command("go", "build", "-trimpath", "-ldflags", "-s -w", "-o", filepath.Join(dir, b.name), "./cmd/agent")
@@ -52,12 +47,12 @@ func runGuest(t *testing.T) guest {
 			t.Fatalf("build for %s: %v\n%s", b.arch, err, out)
 		}
 	}
-	if out, err := exec.Command(machine + "/prepare.sh").CombinedOutput(); err != nil {
+	if out, err := exec.Command(scripts + "/prepare.sh").CombinedOutput(); err != nil {
 		t.Fatalf("prepare the virtual machine: %v (e2e/install installs what it needs)\n%s", err, out)
 	}
 	g := guest{t, filepath.Join(dir, "out")}
 	start := time.Now()
-	out, err := exec.Command(machine+"/run.sh", "-t", "900", "-o", g.dir, "-f", filepath.Join(dir, "agent"), "-f", filepath.Join(dir, "agent386"),
+	out, err := exec.Command(scripts+"/run.sh", "-t", "900", "-o", g.dir, "-f", filepath.Join(dir, "agent"), "-f", filepath.Join(dir, "agent386"),
 		"-f", "dvb.service:headend-agent.service", "-s", "dvb_guest.sh").CombinedOutput()
 	t.Logf("in the machine, %s:\n%s", time.Since(start).Round(time.Second), out)
 	if err != nil {

@@ -41,6 +41,7 @@ type Env struct {
 	Root     string // of the file systems to look at, /
 	Dev      string // device nodes, /dev
 	Hostname string
+	Tuners   *TunerNames  // what this machine's media servers call its tuners
 	Log      *slog.Logger // named after the probe; write to it on changes of state only
 }
 

@@ -3,6 +3,7 @@ package dvb
 import (
 	"context"
 	"fmt"
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -96,6 +97,7 @@ func TestReloadWhileReading(t *testing.T) {
 			if err := p.Collect(ctx, metric.NewSet(metric.NewTable(), 1000)); err != nil {
 				t.Fatal(err)
 			}
+			held := m.link(filepath.Join(m.dir, "dev/dvb/adapter0/frontend0"), "proc/self/fd/7")
 			p = m.reloaded(p)
 			start := time.Now()
 			m.round(p, 9*time.Second)
@@ -108,6 +110,9 @@ func TestReloadWhileReading(t *testing.T) {
 				t.Errorf("%s: opened %d times:\n%s", c.takes, n, got)
 			}
 			time.Sleep(c.takes)
+			if err := os.Remove(held); err != nil {
+				t.Fatal(err)
+			}
 			if got := m.round(p, 9*time.Second); !strings.Contains(got, "locked{") || m.opened("adapter0/frontend0") != c.opened+1 {
 				t.Errorf("%s: does not recover:\n%s", c.takes, got)
 			}

@@ -242,8 +242,18 @@ func (g guest) reasons(t *testing.T) {
 		g.metrics(t, name).want(0, "frontend_up", at("0.0")...)
 		g.metrics(t, name).want(1, "frontend_errors_total", at("0.0", label("reason", "denied"))...)
 	}
-	for _, name := range []string{"before", "tuned", "left", "nogroup", "policy", "hidden"} {
-		t.Logf("%s: %s", name, g.read(t, name+".doctor"))
+	for name, want := range map[string][]string{ // the level, what was found, and what helps
+		"before": {"ok    dvb", "no driver has found a DVB device"}, "tuned": {"ok    dvb", "1 found"}, "left": {"warn  dvb", "nobody has it open for tuning"},
+		"nogroup": {"fail  dvb", "not allowed to this user", "→ put the agent's user into the group video"},
+		"policy":  {"fail  dvb", "kept away by a device policy", "→ add DeviceAllow=char-212 r to the unit"},
+		"hidden":  {"warn  dvb", "kernel threads are hidden", "→ run it without ProtectProc=invisible"},
+	} {
+		text := g.read(t, name+".doctor")
+		for _, w := range want {
+			if !strings.Contains(text, w) {
+				t.Errorf("%s: the doctor does not say %q, but\n%s", name, w, text)
+			}
+		}
 	}
 	g.metrics(t, "hidden").absent(at("0.0"), "frontend_in_use", "frontend_up", "frontend_locked")
 }

@@ -171,14 +171,19 @@ func TestDoctorOfDevices(t *testing.T) {
 		{result{devices: 2}, "ok"},
 		{result{devices: 2, absent: []string{"adapter 1: nobody uses it"}}, "ok warn"},
 		{result{devices: 2, silent: []string{"GPU 1"}}, "fail ok"},
+		{result{devices: 2, silent: []string{"adapter1"}, absent: []string{"adapter0: no lock", "adapter1: not allowed; join"}}, "fail ok warn"},
 	} {
 		var levels []string
-		for _, f := range c.r.hardware("gpu", "gpu") {
+		for _, f := range c.r.hardware("gpu") {
 			levels = append(levels, f.Level)
 		}
 		if got := strings.Join(levels, " "); got != c.want {
 			t.Errorf("%+v: %s", c.r, got)
 		}
+	}
+	f := result{devices: 1, silent: []string{"adapter1"}, absent: []string{"adapter1: not allowed; join the group"}}.hardware("dvb")[0]
+	if f.Found != "adapter1: not allowed" || f.Remedy != "join the group" {
+		t.Errorf("%+v", f)
 	}
 }
 

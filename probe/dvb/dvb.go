@@ -183,7 +183,7 @@ func (p *dvb) tell(absent ...string) {
 	p.absent = absent
 }
 
-// Absent says, after Collect, why frontends have no signal series, and what to do about it; one line each.
+// Absent says, after Collect, why frontends have no signal series; one line each, with what helps, if anything does, behind a semicolon.
 func (p *dvb) Absent() []string {
 	p.mu.Lock()
 	defer p.mu.Unlock()

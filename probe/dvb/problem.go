@@ -37,11 +37,11 @@ var errLate = errors.New("no answer in time")
 // explain finds out what an error means: for the counter, and for those who look for the series.
 func explain(err error) (reason, string) {
 	if errors.Is(err, errLate) || errors.Is(err, context.DeadlineExceeded) {
-		return timeout, "no answer in time; it is asked again once the call that hangs has returned"
+		return timeout, "no answer in time: it is asked again once the call that hangs has returned; dmesg shows what the driver says"
 	}
 	switch frontend.CauseOf(err) {
 	case frontend.Gone:
-		return gone, "gone: " + err.Error()
+		return gone, "gone: " + err.Error() + "; in a container: give it /dev/dvb"
 	case frontend.Busy:
 		return busy, "another frontend of the adapter is in use, and they exclude each other: " + err.Error()
 	case frontend.Denied:
@@ -50,7 +50,7 @@ func explain(err error) (reason, string) {
 		return denied, "kept away by a device policy: " + err.Error() +
 			"; add DeviceAllow=char-212 r to the unit, or give the container the device"
 	case frontend.Hardware:
-		return hardwareFailed, "the device does not answer its driver: " + err.Error()
+		return hardwareFailed, "the device does not answer its driver: " + err.Error() + "; dmesg shows what the driver says"
 	}
 	return other, err.Error()
 }

@@ -142,13 +142,19 @@ vm-dvb off
 say "two adapters whose frontends exclude each other"
 vm-dvb sim adapters=2 frontends=2 shared=1 || fail dvbsim
 snap shared-idle
-for at in 0.0 0.1 0.0 0.1; do
-	from=$(date +%s%N)
-	timeout 60 vm-dvb tune $at GOOD && result=opened || result=refused
-	echo "$at $result $((($(date +%s%N) - from) / 1000000))" >>"$VM_OUT/shared.tunes"
-	snap shared-$at 1
-	vm-dvb free $at
-done
+moves() { # name: the tuner goes from one frontend to the other and back, twice
+	local at from result
+	for at in 0.0 0.1 0.0 0.1; do
+		from=$(date +%s%N)
+		timeout 60 vm-dvb tune $at GOOD && result=opened || result=refused
+		echo "$at $result $((($(date +%s%N) - from) / 1000000))" >>"$VM_OUT/shared.tunes"
+		snap $1-$at 1
+		vm-dvb free $at
+	done
+}
+moves shared
+set_ "* delay_ms=1000" # now the agent reads nearly always, also when the tuner leaves
+moves slow-shared
 vm-dvb off
 
 say "a satellite tuner without statistics"

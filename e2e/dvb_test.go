@@ -385,20 +385,25 @@ var tuneLine = regexp.MustCompile(`(?m)^(\d\.\d) (\w+) (\d+)$`)
 
 func (g guest) siblings(t *testing.T) {
 	tunes := tuneLine.FindAllStringSubmatch(g.read(t, "shared.tunes"), -1)
-	if len(tunes) != 4 {
+	if len(tunes) != 8 {
 		t.Fatalf("%d attempts to tune", len(tunes))
 	}
 	for _, a := range tunes {
+		t.Logf("%s: %s after %s ms", a[1], a[2], a[3])
 		if a[2] != "opened" {
 			t.Errorf("the tuner's open of %s was refused after %s ms", a[1], a[3])
 		}
 	}
 	for used, idle := range map[string]string{"0.0": "0.1", "0.1": "0.0"} {
-		m := g.metrics(t, "shared-"+used)
-		m.want(1, "frontend_locked", at(used)...)
-		m.want(0, "frontend_in_use", at(idle)...)
-		m.absent(at(idle), "frontend_up", "frontend_locked")
-		m.want(0, "frontend_errors_total", at(idle, label("reason", "busy"))...)
+		for _, name := range []string{"shared-", "slow-shared-"} {
+			m := g.metrics(t, name+used)
+			m.want(1, "frontend_in_use", at(used)...)
+			m.want(0, "frontend_in_use", at(idle)...)
+			m.absent(at(idle), "frontend_up", "frontend_locked")
+			m.want(0, "frontend_errors_total", at(idle, label("reason", "busy"))...)
+			m.want(0, "frontend_errors_total", at(used, label("reason", "busy"))...)
+		}
+		g.metrics(t, "shared-"+used).want(1, "frontend_locked", at(used)...)
 	}
 }
 

@@ -458,6 +458,9 @@ func (g guest) journal(t *testing.T) {
 	if n := strings.Count(text, "frontend cannot be read"); n > 10 {
 		t.Errorf("%d warnings: once per change of state is enough", n)
 	}
+	if text := g.read(t, "kernel"); text != "" {
+		t.Errorf("the kernel complains:\n%s", text)
+	}
 	if r := strings.TrimSpace(g.read(t, "result")); r != "success" {
 		t.Errorf("the service ended as %q", r)
 	}

@@ -13,26 +13,23 @@ import (
 	"time"
 )
 
-// machine is where the scripts lie that make a virtual machine with DVB frontends and systemd.
-const machine = "../../shared/vm"
-
 // guest is what dvb_guest.sh has brought back from the machine.
 type guest struct {
 	t   *testing.T
 	dir string
 }
 
-// The agent reads real DVB drivers of a real kernel, as a service with a device policy, and disturbs nobody.
+// The agent reads real DVB drivers of a real kernel, as the package installs it, and disturbs nobody.
 func TestDVB(t *testing.T) {
-	if _, err := os.Stat(machine); err != nil {
-		t.Skip("there is no virtual machine here: " + machine + " is not part of the project, and DVB needs a kernel of its own")
-	}
-	g := runGuest(t)
+	scripts := vmScripts(t)
+	g := runGuest(t, scripts)
+	t.Run("the shipped unit", g.unit)
 	t.Run("levels equal those of dvb-fe-tool", g.levels)
 	t.Run("opens and asks no more than it must", g.calls)
 	t.Run("says why it cannot read", g.reasons)
 	t.Run("follows modules and adapters", g.comesAndGoes)
 	t.Run("knows every scale", g.scales)
+	t.Run("cards are called as the media server calls them", g.cards)
 	t.Run("moving counters", g.counters)
 	t.Run("errors cost their own frontend", g.broken)
 	t.Run("a slow frontend costs its own series", g.slow)
@@ -42,23 +39,19 @@ func TestDVB(t *testing.T) {
 	t.Run("journal", g.journal)
 }
 
-func runGuest(t *testing.T) guest {
+func runGuest(t *testing.T, scripts string) guest {
+	deb := filepath.Join(packages(t, newVersion), newDeb)
 	dir := t.TempDir()
-	for _, b := range []struct{ arch, name string }{{"amd64", "agent"}, {"386", "agent386"}} {
-		build := exec.Command("go", "build", "-trimpath", "-ldflags", "-s -w", "-o", filepath.Join(dir, b.name), "./cmd/agent")
-		build.Dir = ".."
-		build.Env = append(os.Environ(), "CGO_ENABLED=0", "GOOS=linux", "GOARCH="+b.arch)
-		if out, err := build.CombinedOutput(); err != nil {
-			t.Fatalf("build for %s: %v\n%s", b.arch, err, out)
-		}
+	build := exec.Command("go", "build", "-trimpath", "-ldflags", "-s -w", "-o", filepath.Join(dir, "agent386"), "./cmd/agent")
+	build.Dir = ".."
+	build.Env = append(os.Environ(), "CGO_ENABLED=0", "GOOS=linux", "GOARCH=386")
+	if out, err := build.CombinedOutput(); err != nil {
+		t.Fatalf("build for 386: %v\n%s", err, out)
 	}
-	if out, err := exec.Command(machine + "/prepare.sh").CombinedOutput(); err != nil {
-		t.Fatalf("prepare the virtual machine: %v (e2e/install installs what it needs)\n%s", err, out)
-	}
+	vmReady.Do(func() { must(t, nil, scripts+"/prepare.sh") })
 	g := guest{t, filepath.Join(dir, "out")}
 	start := time.Now()
-	out, err := exec.Command(machine+"/run.sh", "-t", "900", "-o", g.dir, "-f", filepath.Join(dir, "agent"), "-f", filepath.Join(dir, "agent386"),
-		"-f", "dvb.service:headend-agent.service", "-s", "dvb_guest.sh").CombinedOutput()
+	out, err := run(t, nil, scripts+"/run.sh", "-t", "900", "-o", g.dir, "-f", deb+":agent.deb", "-f", filepath.Join(dir, "agent386"), "-s", "dvb_guest.sh")
 	t.Logf("in the machine, %s:\n%s", time.Since(start).Round(time.Second), out)
 	if err != nil {
 		t.Fatal(err)
@@ -143,6 +136,32 @@ var toolLine = regexp.MustCompile(`\(0x([0-9a-f]+)\)(?:.*?Signal= *(-?[0-9.]+)(d
 // vidtv adds noise to each reading: up to half a decibel either way.
 const noise = 1.5
 
+// The service is the one of the package, and nothing is added to it; it has run through all that.
+func (g guest) unit(t *testing.T) {
+	shipped, err := os.ReadFile("../systemd/headend-agent.service")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if g.read(t, "unit") != string(shipped) {
+		t.Error("the unit is not the shipped one")
+	}
+	service := g.read(t, "service")
+	for _, want := range []string{
+		"ActiveState=active", "SubState=running", "Type=notify", "User=headend-agent", "WatchdogUSec=1min", "NRestarts=0",
+		"FragmentPath=/lib/systemd/system/headend-agent.service", "DropInPaths=",
+	} {
+		if !strings.Contains("\n"+service, "\n"+want+"\n") {
+			t.Errorf("no %s in\n%s", want, service)
+		}
+	}
+	if id := g.read(t, "id"); !strings.Contains(id, "(video)") {
+		t.Errorf("the user is %s", id)
+	}
+	if n := strings.TrimSpace(g.read(t, "before.devices")); n != "0" {
+		t.Error("dvb_core was loaded before the service began")
+	}
+}
+
 func (g guest) levels(t *testing.T) {
 	for _, channel := range []string{"GOOD", "FAIR", "WEAK", "NONE"} {
 		m := g.metrics(t, "vidtv-"+channel)
@@ -223,19 +242,30 @@ func (g guest) reasons(t *testing.T) {
 		g.metrics(t, name).want(0, "frontend_up", at("0.0")...)
 		g.metrics(t, name).want(1, "frontend_errors_total", at("0.0", label("reason", "denied"))...)
 	}
+	for name, want := range map[string][]string{ // the level, what was found, and what helps
+		"before": {"ok    dvb", "no driver has found a DVB device"}, "tuned": {"ok    dvb", "1 found"}, "left": {"warn  dvb", "nobody has it open for tuning"},
+		"nogroup": {"fail  dvb", "not allowed to this user", "→ put the agent's user into the group video"},
+		"policy":  {"fail  dvb", "kept away by a device policy", "→ add DeviceAllow=char-212 r to the unit"},
+		"hidden":  {"warn  dvb", "kernel threads are hidden", "→ run it without ProtectProc=invisible"},
+	} {
+		text := g.read(t, name+".doctor")
+		for _, w := range want {
+			if !strings.Contains(text, w) {
+				t.Errorf("%s: the doctor does not say %q, but\n%s", name, w, text)
+			}
+		}
+	}
 	g.metrics(t, "hidden").absent(at("0.0"), "frontend_in_use", "frontend_up", "frontend_locked")
 }
 
 func (g guest) comesAndGoes(t *testing.T) {
-	if n := strings.TrimSpace(g.read(t, "before.devices")); n != "0" {
-		t.Errorf("dvb_core was loaded before the service began")
-	}
-	for name, n := range map[string]float64{"before": 0, "idle": 8, "tuned": 8, "unplugged": 7, "replugged": 8, "renumbered": 7, "shared-idle": 2, "satellite": 1, "after": 0} {
+	for name, n := range map[string]float64{"before": 0, "vidtv": 1, "idle": 8, "tuned": 8, "unplugged": 7, "reloaded": 7, "replugged": 8, "renumbered": 7, "shared-idle": 2, "satellite": 1, "after": 0} {
 		g.metrics(t, name).want(n, "adapters")
 	}
 	gone := g.metrics(t, "unplugged")
 	gone.absent(at("2.0"), "frontend_info", "frontend_in_use", "frontend_up", "frontend_locked", "frontend_cnr_decibels")
-	for _, name := range []string{"tuned", "unplugged", "replugged"} {
+	g.metrics(t, "vidtv").want(1, "frontend_locked", at("0.0")...)
+	for _, name := range []string{"tuned", "unplugged", "reloaded", "replugged"} {
 		g.metrics(t, name).want(1, "frontend_locked", at("3.0", label("port", "3"))...)
 	}
 	back := g.metrics(t, "replugged")
@@ -257,7 +287,7 @@ func (g guest) scales(t *testing.T) {
 
 	m.want(40000./65535, "frontend_signal_strength_ratio", at("1.0")...)
 	m.want(50000./65535, "frontend_cnr_ratio", at("1.0")...)
-	m.want(61, "flussonic_dvb_card_strength", at("1.0", label("name", "adapter1.frontend0"))...)
+	m.want(61, "flussonic_dvb_card_strength", at("1.0")...)
 	m.absent(at("1.0"), append(v3, "frontend_signal_strength_dbm", "frontend_cnr_decibels")...)
 
 	m.want(-45, "frontend_signal_strength_dbm", at("2.0")...)
@@ -274,6 +304,22 @@ func (g guest) scales(t *testing.T) {
 			t.Errorf("dvb-fe-tool does not see %s on adapter %d, but %q", want, i, tool)
 		}
 	}
+}
+
+// The server's view and ours have the same numbers as labels. Its name of a card goes behind the configured one, over a reload, and
+// away when the server has none.
+func (g guest) cards(t *testing.T) {
+	for _, name := range []string{"tuned", "unplugged", "reloaded"} {
+		m := g.metrics(t, name)
+		m.want(75, "flussonic_dvb_card_strength", at("0.0", label("name", "Roof, dish 1"))...)
+		m.want(61, "flussonic_dvb_card_strength", at("1.0", label("name", "Astra 19.2E"))...)
+		m.want(75, "flussonic_dvb_card_strength", at("3.0", label("name", "adapter3.frontend0"))...)
+		m.want(0.61, "headend_server_dvb_strength_ratio", at("1.0", label("card", "Astra 19.2E"))...)
+		m.want(1, "headend_server_dvb_locked", at("0.0", label("card", "a16"))...)
+		m.absent(at("2.0"), "headend_server_dvb_strength_ratio") // of other hardware, whose numbers are others
+	}
+	g.metrics(t, "tuned").want(75, "flussonic_dvb_card_strength", at("2.0", label("name", "adapter2.frontend0"))...)
+	g.metrics(t, "replugged").want(61, "flussonic_dvb_card_strength", at("1.0", label("name", "adapter1.frontend0"))...)
 }
 
 func (g guest) counters(t *testing.T) {
@@ -339,20 +385,25 @@ var tuneLine = regexp.MustCompile(`(?m)^(\d\.\d) (\w+) (\d+)$`)
 
 func (g guest) siblings(t *testing.T) {
 	tunes := tuneLine.FindAllStringSubmatch(g.read(t, "shared.tunes"), -1)
-	if len(tunes) != 4 {
+	if len(tunes) != 8 {
 		t.Fatalf("%d attempts to tune", len(tunes))
 	}
 	for _, a := range tunes {
+		t.Logf("%s: %s after %s ms", a[1], a[2], a[3])
 		if a[2] != "opened" {
 			t.Errorf("the tuner's open of %s was refused after %s ms", a[1], a[3])
 		}
 	}
 	for used, idle := range map[string]string{"0.0": "0.1", "0.1": "0.0"} {
-		m := g.metrics(t, "shared-"+used)
-		m.want(1, "frontend_locked", at(used)...)
-		m.want(0, "frontend_in_use", at(idle)...)
-		m.absent(at(idle), "frontend_up", "frontend_locked")
-		m.want(0, "frontend_errors_total", at(idle, label("reason", "busy"))...)
+		for _, name := range []string{"shared-", "slow-shared-"} {
+			m := g.metrics(t, name+used)
+			m.want(1, "frontend_in_use", at(used)...)
+			m.want(0, "frontend_in_use", at(idle)...)
+			m.absent(at(idle), "frontend_up", "frontend_locked")
+			m.want(0, "frontend_errors_total", at(idle, label("reason", "busy"))...)
+			m.want(0, "frontend_errors_total", at(used, label("reason", "busy"))...)
+		}
+		g.metrics(t, "shared-"+used).want(1, "frontend_locked", at(used)...)
 	}
 }
 
@@ -406,6 +457,9 @@ func (g guest) journal(t *testing.T) {
 	}
 	if n := strings.Count(text, "frontend cannot be read"); n > 10 {
 		t.Errorf("%d warnings: once per change of state is enough", n)
+	}
+	if text := g.read(t, "kernel"); text != "" {
+		t.Errorf("the kernel complains:\n%s", text)
 	}
 	if r := strings.TrimSpace(g.read(t, "result")); r != "success" {
 		t.Errorf("the service ended as %q", r)

@@ -17,9 +17,11 @@ type Probe interface {
 	Collect(ctx context.Context, out *metric.Set) error
 }
 
-// Heir is a Probe that holds something open between runs, like a process, and hands it on when the configuration is read again.
+// Heir is a Probe that holds something between runs, like an open process or what it has learnt, and hands it on when the configuration
+// is read again.
 type Heir interface {
-	// Inherit takes over what before has open. before is of the same source, and not used again.
+	// Inherit takes over what before holds, ahead of the first run. before is of the same source, and not used again; an abandoned run
+	// of it may still be under way, but is over when the first run begins.
 	Inherit(before Probe)
 }
 
@@ -41,6 +43,7 @@ type Env struct {
 	Root     string // of the file systems to look at, /
 	Dev      string // device nodes, /dev
 	Hostname string
+	Tuners   *TunerNames  // what this machine's media servers call its tuners
 	Log      *slog.Logger // named after the probe; write to it on changes of state only
 }
 

@@ -89,6 +89,8 @@ func (r *Runner) Apply(ctx context.Context, instances []Instance) {
 			j.set = metric.NewSet(r.table, SeriesLimit)
 		}
 		r.jobs = append(r.jobs, j)
+	}
+	for _, j := range r.jobs { // once all have inherited: one may hold what another one reads
 		r.loops.Go(func() { j.loop(ctx) })
 	}
 	for _, j := range before {

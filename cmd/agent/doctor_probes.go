@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"io"
 	"slices"
@@ -42,7 +43,7 @@ func examineProbes(cfg *config.Config, o *options) []finding {
 			servers++
 			all = append(all, fine("media server", "%s", r.servers))
 		}
-		all = append(all, r.hardware(name, list[i].Kind)...)
+		all = append(all, r.hardware(name)...)
 	}
 	if !cards {
 		why := web.NoGPU
@@ -65,24 +66,33 @@ type result struct {
 	servers string   // media servers that answered
 	devices int      // GPUs and tuners that are there
 	silent  []string // those that could not be read
-	absent  []string
+	absent  []string // "device: why; what helps", or without the latter where all is well
 	err     error
 }
 
 // hardware tells of devices. A machine without any is well; one whose devices say nothing may not be.
-func (r result) hardware(name, kind string) []finding {
+func (r result) hardware(name string) []finding {
 	var all []finding
+	absent := slices.Clone(r.absent)
 	for _, d := range r.silent {
-		all = append(all, fail(name, "dmesg shows what the driver says; ls -l the device whether the agent's user may read it (groups video and render)", "%s is there and cannot be read", d))
+		const look = "dmesg shows what the driver says; ls -l the device whether the agent's user may read it (groups video and render)"
+		if i := slices.IndexFunc(absent, func(why string) bool { return strings.HasPrefix(why, d+": ") }); i >= 0 {
+			why, help, _ := strings.Cut(absent[i], "; ")
+			all = append(all, fail(name, cmp.Or(help, look), "%s", why))
+			absent = slices.Delete(absent, i, i+1)
+			continue
+		}
+		all = append(all, fail(name, look, "%s is there and cannot be read", d))
 	}
 	if n := r.devices - len(r.silent); n > 0 {
 		all = append(all, fine(name, "%d found", n))
 	}
-	for _, why := range r.absent {
-		if r.devices == 0 || strings.Contains(why, "not in use") || strings.Contains(why, "asleep") {
+	for _, line := range absent {
+		why, help, _ := strings.Cut(line, "; ")
+		if r.devices == 0 || help == "" {
 			all = append(all, fine(name, "%s", why))
 		} else {
-			all = append(all, warn(name, remedy(kind, why), "%s", why))
+			all = append(all, warn(name, help, "%s", why))
 		}
 	}
 	return all
@@ -110,7 +120,7 @@ func try(i probe.Instance) (r result) {
 				r.devices++
 			case "headend_dvb_frontend_up":
 				if round.Values[n] == 0 {
-					r.silent = append(r.silent, "adapter "+s.Labels.Get("adapter")+" frontend "+s.Labels.Get("frontend"))
+					r.silent = append(r.silent, "adapter"+s.Labels.Get("adapter")+".frontend"+s.Labels.Get("frontend"))
 				}
 			}
 		}
@@ -133,8 +143,6 @@ func remedy(kind, text string) string {
 	switch {
 	case has("401", "403", "nauthorized", "password"):
 		return "give user and password: " + kind + ": [{url: ..., basic_auth: {username: ..., password_file: ...}}]; reading rights (view_auth) are enough"
-	case has("without a lock"):
-		return "its cable, its dish, the transponder's settings"
 	case has("connection refused"):
 		return "start the server, or give its address and port: " + kind + ": [{url: ...}]"
 	case has("no such host"):

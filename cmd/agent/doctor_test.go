@@ -204,7 +204,6 @@ func TestDoctorRemedies(t *testing.T) {
 		"did not answer in time":                                                        "timeout",
 		"tls: failed to verify certificate: x509: certificate has expired":              "renew",
 		"tls: failed to verify certificate: x509: certificate signed by unknown author": "ca_file",
-		"adapter0.frontend0: in use, but without a lock":                                "cable",
 		"anything else": "headend-agent probe flussonic",
 	} {
 		if got := remedy("flussonic", text); !strings.Contains(got, want) {
@@ -222,16 +221,21 @@ func TestDoctorOfDevices(t *testing.T) {
 		{result{absent: []string{"no driver"}}, "ok"},
 		{result{devices: 2}, "ok"},
 		{result{devices: 2, absent: []string{"adapter 1: not in use, so it is left alone"}}, "ok ok"},
-		{result{devices: 2, absent: []string{"adapter 1: in use, but without a lock"}}, "ok warn"},
+		{result{devices: 2, absent: []string{"adapter 1: in use, but without a lock; check its cable"}}, "ok warn"},
 		{result{devices: 2, silent: []string{"GPU 1"}}, "fail ok"},
+		{result{devices: 2, silent: []string{"adapter1"}, absent: []string{"adapter0: no lock; check", "adapter1: not allowed; join"}}, "fail ok warn"},
 	} {
 		var levels []string
-		for _, f := range c.r.hardware("gpu", "gpu") {
+		for _, f := range c.r.hardware("gpu") {
 			levels = append(levels, f.Level)
 		}
 		if got := strings.Join(levels, " "); got != c.want {
 			t.Errorf("%+v: %s", c.r, got)
 		}
+	}
+	f := result{devices: 1, silent: []string{"adapter1"}, absent: []string{"adapter1: not allowed; join the group"}}.hardware("dvb")[0]
+	if f.Found != "adapter1: not allowed" || f.Remedy != "join the group" {
+		t.Errorf("%+v", f)
 	}
 }
 

@@ -44,6 +44,7 @@ func instances(c *config.Config, env probe.Env, log *slog.Logger) ([]probe.Insta
 		s := &c.Probes[i]
 		sections[s.Kind] = append(sections[s.Kind], s)
 	}
+	env.Tuners = &probe.TunerNames{} // of these probes alone; after a reload they hand it on themselves
 	var all []probe.Instance
 	seen := map[string]string{}
 	add := func(k probe.Kind, s *config.Section) error {

@@ -91,7 +91,9 @@ func frontends(r readings) []Device {
 		}
 		inUse, up, locked := of("headend_dvb_frontend_in_use"), of("headend_dvb_frontend_up"), of("headend_dvb_frontend_locked")
 		switch {
-		case inUse == nil || *inUse == 0:
+		case inUse == nil:
+			d.State, d.Detail = "trouble", append(d.Detail, "nobody can tell whether it is in use")
+		case *inUse == 0:
 			d.State, d.Detail = "idle", append(d.Detail, "nobody uses it")
 		case up != nil && *up == 0:
 			d.State, d.Detail, d.fix = "trouble", append(d.Detail, "cannot be read"), "headend-agent doctor says why"

@@ -231,12 +231,14 @@ func TestDevices(t *testing.T) {
 	b.values[`headend_dvb_frontend_locked{adapter="0",frontend="0"}`] = 0
 	b.values[`headend_dvb_frontend_info{adapter="1",frontend="0"}`] = 1
 	b.values[`headend_dvb_frontend_in_use{adapter="1",frontend="0"}`] = 0
+	b.values[`headend_dvb_frontend_info{adapter="2",frontend="0"}`] = 1 // where kernel threads are hidden
 	s := b.json(t)
 	got := ""
 	for _, d := range s.Devices {
 		got += d.State + " " + d.Name + ": " + strings.Join(d.Detail, ", ") + "\n"
 	}
-	const all = "ok 0 0000:3b:00.0: encoder 40 %\ntrouble 1 0000:5e:00.0: is on the bus and does not answer\ntrouble adapter 0, frontend 0: CXD2837, no lock\nidle adapter 1, frontend 0: nobody uses it\n"
+	const all = "ok 0 0000:3b:00.0: encoder 40 %\ntrouble 1 0000:5e:00.0: is on the bus and does not answer\ntrouble adapter 0, frontend 0: CXD2837, no lock\nidle adapter 1, frontend 0: nobody uses it\n" +
+		"trouble adapter 2, frontend 0: nobody can tell whether it is in use\n"
 	if got != all || len(s.Missing) != 1 || s.Health != "trouble" {
 		t.Errorf("%s, missing %v:\n%s", s.Health, s.Missing, got)
 	}

@@ -2,6 +2,7 @@
 package dvb
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"maps"
@@ -17,7 +18,7 @@ import (
 
 // Config is the section `dvb` of the configuration.
 type Config struct {
-	// Names are the names that the media server's configuration gives its cards, by adapterN.frontendM.
+	// Names of cards by adapterN.frontendM, for the label name. They go before those that a Flussonic on this machine gives its cards.
 	Names map[string]string `yaml:"names"`
 }
 
@@ -38,6 +39,7 @@ type dvb struct {
 
 	mu     sync.Mutex
 	absent []string
+	before *dvb // whose tuners it takes over when it begins
 }
 
 func newDVB(decode func(any) error, env probe.Env) (probe.Probe, error) {
@@ -54,10 +56,33 @@ func newDVB(decode func(any) error, env probe.Env) (probe.Probe, error) {
 	return &dvb{env: env, names: c.Names, open: openDevice, threads: threads{proc: env.Proc}, tuners: map[position]*tuner{}}, nil
 }
 
+// Inherit takes over the tuners of the probe before: their ports, counts and names, and calls that hang.
+func (p *dvb) Inherit(before probe.Probe) {
+	old, ok := before.(*dvb)
+	if !ok {
+		return
+	}
+	if older := old.takeBefore(); older != nil { // old has never run
+		old = older
+	}
+	p.before = old
+}
+
+func (p *dvb) takeBefore() *dvb {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	before := p.before
+	p.before = nil
+	return before
+}
+
 // longest is how long a frontend may take where the run has no limit.
 const longest = 8 * time.Second
 
 func (p *dvb) Collect(ctx context.Context, out *metric.Set) error {
+	if old := p.takeBefore(); old != nil { // by now no run of it is under way
+		p.threads, p.hidden, p.tuners = old.threads, old.hidden, old.tuners
+	}
 	limit := longest
 	if end, ok := ctx.Deadline(); ok {
 		limit = time.Until(end) * 9 / 10
@@ -85,13 +110,18 @@ func (p *dvb) Collect(ctx context.Context, out *metric.Set) error {
 	absent := make([]string, 0, len(list))
 	for _, t := range list {
 		t.end(ctx)
-		t.add(out)
+		t.add(out, p.card(t.position))
 		if t.why != "" {
 			absent = append(absent, t.String()+": "+t.why)
 		}
 	}
 	p.tell(absent...)
 	return nil
+}
+
+// card is the name of a frontend, by whoever has one for it.
+func (p *dvb) card(at position) string {
+	return cmp.Or(p.names[at.String()], p.env.Tuners.Name(probe.Tuner{Adapter: at.adapter, Frontend: at.frontend}), at.String())
 }
 
 // noteHidden logs when kernel threads begin or cease to be hidden.
@@ -153,7 +183,7 @@ func (p *dvb) tell(absent ...string) {
 	p.absent = absent
 }
 
-// Absent says, after Collect, why frontends have no signal series, and what to do about it; one line each.
+// Absent says, after Collect, why frontends have no signal series; one line each, with what helps, if anything does, behind a semicolon.
 func (p *dvb) Absent() []string {
 	p.mu.Lock()
 	defer p.mu.Unlock()

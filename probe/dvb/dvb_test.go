@@ -334,6 +334,40 @@ func TestTunerLeavesSlowFrontend(t *testing.T) {
 	})
 }
 
+// One that has left between the list of threads and the reading may be opening the sibling by now.
+func TestTunerLeavesBeforeReading(t *testing.T) {
+	m := newMachine(t)
+	m.plug(0, 0, card("0000:08:00.0"), "", terrestrial())
+	done := make(chan reading, 1)
+	session{open: m.open, path: filepath.Join(m.dir, "dev/dvb/adapter0/frontend0"), tuned: func() bool { return false }}.run(t.Context(), done)
+	if r := <-done; !r.left || m.opened("adapter0/frontend0") != 0 {
+		t.Errorf("%+v after %d opens", r, m.opened("adapter0/frontend0"))
+	}
+}
+
+// A layer's value is not passed off as that of the whole.
+func TestLayers(t *testing.T) {
+	for _, c := range []struct {
+		system            uint32
+		cnr, blocks       []byte
+		hasCNR, hasBlocks bool
+	}{
+		{8, stat(1, 20000, 1, 19000), stat(3, 5, 3, 2), true, true},
+		{8, stat(0, 0, 1, 19000), stat(0, 0, 3, 2), false, false},
+		{5, stat(0, 0, 1, 19000), stat(0, 0, 3, 2), true, false}, // one reading on several scales
+	} {
+		m := newMachine(t)
+		f := terrestrial()
+		f.system, f.stats = c.system, map[frontend.Command][]byte{frontend.StatCNR: c.cnr, frontend.StatErrorBlocks: c.blocks}
+		m.plug(0, 0, card("0000:08:00.0"), "", f)
+		m.tune(0, 0)
+		got := m.collect(m.probe(probetest.NoConfig))
+		if strings.Contains(got, "cnr_decibels{") != c.hasCNR || strings.Contains(got, "block_errors_total{") != c.hasBlocks {
+			t.Errorf("system %d, %x, %x:\n%s", c.system, c.cnr, c.blocks, got)
+		}
+	}
+}
+
 // An adapter that comes back, or another one that takes its number, is a new device; the others notice nothing.
 func TestReplug(t *testing.T) {
 	m := newMachine(t)
@@ -359,18 +393,6 @@ func TestReplug(t *testing.T) {
 		if !strings.Contains(got, step.want) || !strings.Contains(got, third) || step.absent != "" && strings.Contains(got, step.absent) {
 			t.Errorf("step %d:\n%s", n, got)
 		}
-	}
-}
-
-// After a reload a call of before may still hang in the kernel; its open file shows it.
-func TestHeldSinceBeforeReload(t *testing.T) {
-	m := newMachine(t)
-	m.plug(0, 0, card("0000:08:00.0"), "", terrestrial())
-	m.tune(0, 0)
-	m.link(filepath.Join(m.dir, "dev/dvb/adapter0/frontend0"), "proc/self/fd/7")
-	p := m.probe(probetest.NoConfig)
-	if got := m.collect(p); m.opened("adapter0/frontend0") != 0 || !strings.Contains(got, `reason="timeout"} 1`) {
-		t.Errorf("opened %d times:\n%s", m.opened("adapter0/frontend0"), got)
 	}
 }
 

@@ -71,12 +71,14 @@ func (m *machine) mkdir(path string) string {
 	return path
 }
 
-func (m *machine) link(to, from string) {
+func (m *machine) link(to, from string) string {
 	m.t.Helper()
 	m.mkdir(filepath.Dir(from))
-	if err := os.Symlink(to, filepath.Join(m.dir, from)); err != nil && !os.IsExist(err) {
+	from = filepath.Join(m.dir, from)
+	if err := os.Symlink(to, from); err != nil && !os.IsExist(err) {
 		m.t.Fatal(err)
 	}
+	return from
 }
 
 func (m *machine) comm(pid, name string) {

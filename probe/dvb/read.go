@@ -74,6 +74,7 @@ type session struct {
 	identify bool          // ask what it is, too
 	budget   time.Duration // what is not essential is left out when the rest has taken more than half of it
 	tuned    func() bool   // somebody still has it open for tuning
+	after    chan reading  // of a reading to wait for; nil for none
 }
 
 // prompt is how long a reading may take before it looks, ahead of each further call, whether the tuner is still there. One that
@@ -96,6 +97,12 @@ func (s session) run(ctx context.Context, done chan<- reading) {
 		r.took = time.Since(start)
 		done <- r
 	}()
+	if s.after != nil {
+		if before := <-s.after; before.panicked != "" {
+			panic(before.panicked)
+		}
+		start = time.Now()
+	}
 	r.err = s.read(&r, func() error {
 		if time.Since(start) > prompt && !s.tuned() {
 			return errLeft
@@ -107,6 +114,12 @@ func (s session) run(ctx context.Context, done chan<- reading) {
 
 func (s session) read(r *reading, may gate) error {
 	start := time.Now()
+	if !s.tuned() { // since it was looked for
+		return errLeft
+	}
+	if err := may(); err != nil {
+		return err
+	}
 	d, err := s.open(s.path)
 	if err != nil {
 		return err

@@ -11,7 +11,7 @@ import (
 const full = 65535
 
 // addReading adds what was read. Without a lock there is no signal to speak of, and some drivers make numbers up.
-func (t *tuner) addReading(out *metric.Set, r *reading) {
+func (t *tuner) addReading(out *metric.Set, r *reading, card string) {
 	t.sample(out, upDesc, flag(r.err == nil))
 	if r.took > 0 {
 		t.sample(out, durationDesc, r.took.Seconds())
@@ -25,15 +25,15 @@ func (t *tuner) addReading(out *metric.Set, r *reading) {
 	locked := *r.status&frontend.HasLock != 0
 	t.sample(out, lockedDesc, flag(locked))
 	t.addFrequency(out, r)
-	t.addCardStrength(out, r)
+	t.addCardStrength(out, r, card)
 	if !locked {
 		return
 	}
 	for _, l := range levels {
-		t.addLevel(out, l, r.stats[l.stat])
+		t.addLevel(out, l, r)
 	}
 	for _, c := range counted {
-		if v, ok := r.stats[c.stat].On(frontend.Counter); ok {
+		if v, ok := r.stats[c.stat].First(frontend.Counter); ok {
 			t.sample(out, c.desc, float64(v.Count()))
 		}
 	}
@@ -62,15 +62,19 @@ func (t *tuner) addFrequency(out *metric.Set, r *reading) {
 }
 
 // addLevel adds a level on every scale that the driver uses.
-func (t *tuner) addLevel(out *metric.Set, l scaled, s frontend.Stats) {
-	if v, ok := s.On(frontend.Decibel); ok {
+func (t *tuner) addLevel(out *metric.Set, l scaled, r *reading) {
+	on := r.stats[l.stat].On
+	if r.system.Layered() {
+		on = r.stats[l.stat].First
+	}
+	if v, ok := on(frontend.Decibel); ok {
 		if db := v.Decibels(); db >= l.low && db <= l.high {
 			t.sample(out, l.decibels, db)
 		} else {
 			t.errors[implausible]++
 		}
 	}
-	if v, ok := s.On(frontend.Relative); ok {
+	if v, ok := on(frontend.Relative); ok {
 		if v.Count() <= full {
 			t.sample(out, l.ratio, float64(v.Count())/full)
 		} else {
@@ -80,7 +84,7 @@ func (t *tuner) addLevel(out *metric.Set, l scaled, s frontend.Stats) {
 }
 
 // addCardStrength adds the media server's own number: percent of the reading of API version 3, with a lock or without.
-func (t *tuner) addCardStrength(out *metric.Set, r *reading) {
+func (t *tuner) addCardStrength(out *metric.Set, r *reading, card string) {
 	var raw uint64
 	if v, ok := r.stats[strengthStat].On(frontend.Relative); r.strength != nil {
 		raw = uint64(*r.strength)
@@ -89,5 +93,5 @@ func (t *tuner) addCardStrength(out *metric.Set, r *reading) {
 	} else {
 		raw = v.Count()
 	}
-	out.Add(cardStrength, math.Round(float64(raw)*100/full), t.labels[0], t.labels[1], t.card)
+	out.Add(cardStrength, math.Round(float64(raw)*100/full), t.labels[0], t.labels[1], card)
 }

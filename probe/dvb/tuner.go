@@ -18,16 +18,17 @@ import (
 // tuner is a frontend from one round to the next. At most one goroutine ever reads it.
 type tuner struct {
 	place
-	log                *slog.Logger
-	card, path, driver string
-	port               int
-	labels             [4]string // as in families.go
+	log          *slog.Logger
+	path, driver string
+	port         int
+	labels       [4]string // as in families.go
 
 	name, systems string // as the frontend says
 	identified    bool
 	errors        [reasonCount]uint64
 
 	pending chan reading // of the reading that is under way, nil while there is none
+	cut     bool         // its round was cut short, by a reload
 
 	// What this round has found.
 	inUse, visible bool
@@ -40,10 +41,7 @@ type tuner struct {
 // newTuner makes the tuner of a device that has not been seen before. It inherits the reading that hangs, if any, of
 // the device that had its number.
 func (p *dvb) newTuner(at place, before *tuner) *tuner {
-	t := &tuner{place: at, log: p.env.Log.With("frontend", at.String()), card: p.names[at.String()]}
-	if t.card == "" {
-		t.card = at.String()
-	}
+	t := &tuner{place: at, log: p.env.Log.With("frontend", at.String())}
 	t.path, t.driver = hardware(p.env.Sys, p.class(), at.position)
 	if before != nil {
 		t.pending = before.pending
@@ -81,17 +79,17 @@ func (t *tuner) begin(ctx context.Context, p *dvb, tuning map[string]string, vis
 	comm := thread(t.position)
 	pid, inUse := tuning[comm]
 	t.inUse, t.visible, t.result, t.fresh = inUse, visible, nil, false
-	if !inUse || t.running() {
+	if !inUse || t.running() && !t.cut {
 		return
 	}
 	s := session{
 		open: p.open, path: filepath.Join(p.env.Dev, fmt.Sprintf("dvb/adapter%d/frontend%d", t.adapter, t.frontend)),
-		identify: !t.identified, budget: limit, tuned: func() bool { return p.threads.comm(pid) == comm },
+		identify: !t.identified, budget: limit, tuned: func() bool { return p.threads.comm(pid) == comm }, after: t.pending,
 	}
-	if !t.identified && heldByUs(p.env.Proc, s.path) {
-		return // a call of the agent before its reload
+	if t.pending == nil && !t.identified && heldByUs(p.env.Proc, s.path) {
+		return // a call of a probe that the configuration had before
 	}
-	t.pending, t.fresh = make(chan reading, 1), true
+	t.pending, t.fresh, t.cut = make(chan reading, 1), true, false
 	go s.run(ctx, t.pending)
 }
 
@@ -127,7 +125,8 @@ func (t *tuner) end(ctx context.Context) {
 		return
 	}
 	if errors.Is(r.err, context.Canceled) {
-		return // the agent stops: no verdict
+		t.cut = t.pending != nil
+		return // the agent stops, or reloads: no verdict
 	}
 	t.result = &r
 	if r.info != nil {
@@ -195,13 +194,13 @@ func join(systems []frontend.System) string {
 }
 
 // add adds what the round has found.
-func (t *tuner) add(out *metric.Set) {
+func (t *tuner) add(out *metric.Set, card string) {
 	t.sample(out, infoDesc, 1, t.name, t.driver, t.systems)
 	if t.visible || t.inUse {
 		t.sample(out, inUseDesc, flag(t.inUse))
 	}
 	if t.result != nil {
-		t.addReading(out, t.result)
+		t.addReading(out, t.result, card)
 	}
 	for i, n := range t.errors {
 		t.sample(out, errorsDesc, float64(n), reasons[i])

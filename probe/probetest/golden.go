@@ -20,7 +20,7 @@ var update = flag.Bool("update", false, "rewrite golden files with what the prob
 func Env(t testing.TB, dir string) probe.Env {
 	return probe.Env{
 		Proc: filepath.Join(dir, "proc"), Sys: filepath.Join(dir, "sys"), Dev: filepath.Join(dir, "dev"), Root: filepath.Join(dir, "root"),
-		Hostname: "edge-1", Log: slog.New(slog.NewTextHandler(testLog{t}, nil)),
+		Hostname: "edge-1", Tuners: &probe.TunerNames{}, Log: slog.New(slog.NewTextHandler(testLog{t}, nil)),
 	}
 }
 

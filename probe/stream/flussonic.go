@@ -22,6 +22,7 @@ type FlussonicConfig struct {
 // after any failure, after a change of version, and now and then.
 type flussonic struct {
 	dvrBytes bool
+	tuners   *probe.TunerNames
 	base     string // path of the API; "" while not known
 	old      bool   // base is that of the API before v3
 	noCards  bool   // the server does not list its DVB cards
@@ -43,12 +44,12 @@ var flussonicBases = []string{"/streamer/api/v3", "/flussonic/api/v3"}
 
 const flussonicOldBase = "/flussonic/api"
 
-func newFlussonic(decode func(any) error, _ probe.Env) (probe.Probe, error) {
+func newFlussonic(decode func(any) error, env probe.Env) (probe.Probe, error) {
 	c := FlussonicConfig{Config: defaultConfig()}
 	if err := decode(&c); err != nil {
 		return nil, err
 	}
-	return newServer("flussonic", &c.Config, &flussonic{dvrBytes: c.DVRBytesAsDiskSize},
+	return newServer("flussonic", &c.Config, &flussonic{dvrBytes: c.DVRBytesAsDiskSize, tuners: env.Tuners},
 		"http://127.0.0.1", "http://127.0.0.1:8080", "http://127.0.0.1:8081", "http://127.0.0.1:8001")
 }
 

@@ -1,10 +1,6 @@
 package stream
 
-import (
-	"context"
-
-	"headend-agent/internal/metric"
-)
+import "headend-agent/internal/metric"
 
 // maxParts bounds the disks, devices and cards of a server.
 const maxParts = 256
@@ -75,53 +71,4 @@ func readDevices(s *scanner, run *run) {
 		addSome(run.out, serverGPUCompute, v[2].over(100), run.server, id, name, typ)
 		addSome(run.out, serverGPUTemp, v[3], run.server, id, name, typ)
 	})
-}
-
-var cardTree = tree{"strength": leaf(0), "snr": leaf(1), "ber": leaf(2), "has_lock": leaf(3)}
-
-// readCards reads the signal of the tuners that the server holds.
-func (f *flussonic) readCards(ctx context.Context, c *client, run *run) error {
-	mark := run.out.Mark()
-	err := c.json(ctx, f.base+"/dvb_cards?limit=256", func(s *scanner) {
-		for k := range s.fields() {
-			if string(k) == "dvb_cards" {
-				each(s, func() { readCard(s, run) })
-			} else {
-				s.skip()
-			}
-		}
-	})
-	if err != nil {
-		run.out.Rewind(mark)
-	}
-	return err
-}
-
-func readCard(s *scanner, run *run) {
-	var v [4]value
-	var off value
-	var name, adapter, frontend string
-	for k := range s.fields() {
-		switch string(k) {
-		case "name":
-			s.string(&name)
-		case "adapter":
-			s.string(&adapter)
-		case "frontend":
-			s.string(&frontend)
-		case "disabled":
-			off.v, off.ok = s.number()
-		case "stats":
-			cardTree.take(s, v[:])
-		default:
-			s.skip()
-		}
-	}
-	if off.v == 1 {
-		return
-	}
-	addSome(run.out, serverDVBStrength, v[0].over(100), run.server, name, adapter, frontend)
-	addSome(run.out, serverDVBSNR, v[1].over(100), run.server, name, adapter, frontend)
-	addSome(run.out, serverDVBBER, v[2], run.server, name, adapter, frontend)
-	addSome(run.out, serverDVBLock, v[3], run.server, name, adapter, frontend)
 }

@@ -70,6 +70,7 @@ func (f *flussonic) readServer(ctx context.Context, c *client, run *run) error {
 	err := f.readCards(ctx, c, run)
 	if isStatus(err, http.StatusNotFound, http.StatusForbidden) {
 		f.noCards = true
+		f.tuners.Replace(run.server, nil)
 		return nil
 	}
 	return err

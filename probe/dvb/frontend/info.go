@@ -82,3 +82,6 @@ func (s System) Satellite() bool {
 	}
 	return false
 }
+
+// Layered tells whether a statistic's values after the first are those of layers.
+func (s System) Layered() bool { return s.String() == "ISDB-T" }

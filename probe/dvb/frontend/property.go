@@ -83,7 +83,15 @@ type Stats struct {
 // Known tells whether the driver has this statistic at all, available now or not.
 func (s Stats) Known() bool { return s.n > 0 }
 
-// On returns the first value on a scale.
+// First returns the first value if it is on a scale: that of the whole where the others are of layers.
+func (s Stats) First(scale Scale) (Stat, bool) {
+	if s.n > 0 && s.values[0].Scale == scale {
+		return s.values[0], true
+	}
+	return Stat{}, false
+}
+
+// On returns the first of the values that are on a scale.
 func (s Stats) On(scale Scale) (Stat, bool) {
 	for _, v := range s.values[:s.n] {
 		if v.Scale == scale {

@@ -123,12 +123,12 @@ func class(err error) string {
 	var record tls.RecordHeaderError
 	var verify *tls.CertificateVerificationError
 	var unknown x509.UnknownAuthorityError
-	var alert tls.AlertError
 	var operation *net.OpError
 	switch {
 	case errors.As(err, &dns):
 		return "dns"
-	case errors.As(err, &record), errors.As(err, &verify), errors.As(err, &unknown), errors.As(err, &alert):
+	case errors.As(err, &record), errors.As(err, &verify), errors.As(err, &unknown),
+		errors.As(err, &operation) && operation.Op == "remote error": // a TLS alert
 		return "tls"
 	case errors.As(err, &operation) && operation.Op == "proxyconnect", errors.As(err, &operation) && operation.Op == "socks connect":
 		return "proxy"

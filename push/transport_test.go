@@ -176,6 +176,21 @@ func TestMutualTLSWithFilesThatChange(t *testing.T) {
 	check(t, "client", name.Load().(string), "edge-2")
 }
 
+// A receiver that wants a certificate says so by an alert.
+func TestMissingClientCertificateIsNamed(t *testing.T) {
+	ts := httptest.NewUnstartedServer(http.NotFoundHandler())
+	ts.TLS = &tls.Config{ClientAuth: tls.RequireAnyClientCert, MaxVersion: tls.VersionTLS12} // where it comes within the handshake
+	ts.StartTLS()
+	defer ts.Close()
+	c, err := newClient(config(ts.URL, func(c *Config) { c.HTTP.TLSConfig.InsecureSkipVerify = true }), "test")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if a := c.post(t.Context(), protocolV2, []byte("body"), time.Minute); a.class != "tls" || a.lost {
+		t.Errorf("class %q: %s", a.class, a.text)
+	}
+}
+
 func TestUnknownAuthorityIsNamedAndRetried(t *testing.T) {
 	ts := httptest.NewTLSServer(http.NotFoundHandler())
 	defer ts.Close()

@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -130,11 +131,37 @@ func TestGPUDriverThatMisbehaves(t *testing.T) {
 	if after := threads(); after > before+4 { // a hung call in the agent itself would keep one each
 		t.Errorf("the agent had %d threads and has %d", before, after)
 	}
-	pid := a.child()
-	if code := a.stop(); code != 0 {
-		t.Errorf("exit status %d", code)
+}
+
+// Whoever waits for the agent's end, as systemd does, kills what is left of it then: by then the driver is closed in order, and a process
+// that hangs in it is no more.
+func TestGPUChildEndsBeforeTheAgent(t *testing.T) {
+	for _, c := range []struct{ state, script, log string }{
+		{"ok", "Shutdown.us=700000", "shutdown\n"},
+		{"slow", "GetEncoderUtilization.do=hang", ""},
+	} {
+		t.Run(c.state, func(t *testing.T) {
+			m := newGPUMachine(t)
+			m.say("Shutdown.us=700000")
+			a := m.start()
+			a.shows(gpuIsUp)
+			m.say(c.script)
+			a.shows(`headend_gpu_probe_state{state="` + c.state + `"} 1`)
+			pid := a.child()
+			if pid == 0 {
+				t.Fatal("there is no child")
+			}
+			if code := a.stop(); code != 0 {
+				t.Errorf("exit status %d", code)
+			}
+			if err := syscall.Kill(pid, 0); err == nil {
+				t.Errorf("process %d outlives the agent", pid)
+			}
+			if log, _ := os.ReadFile(m.lib + ".log"); string(log) != c.log {
+				t.Errorf("the driver library's log is %q, want %q", log, c.log)
+			}
+		})
 	}
-	gone(t, pid)
 }
 
 // gone waits until a process is no more.

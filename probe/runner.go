@@ -115,6 +115,17 @@ func (r *Runner) Stop() {
 	r.loops.Wait()
 }
 
+// Close stops the loops for good and closes what probes hold open. It returns when that is closed.
+func (r *Runner) Close() {
+	r.Stop()
+	r.mu.Lock()
+	jobs := r.jobs
+	r.mu.Unlock()
+	for _, j := range jobs {
+		finish(j.Probe)
+	}
+}
+
 // Latest yields what each probe found last, for those who pull. The rounds are valid during the call.
 func (r *Runner) Latest(yield func(metric.Round)) {
 	r.mu.Lock()

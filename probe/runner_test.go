@@ -283,6 +283,11 @@ func TestReloadHandsOnWhatProbesHoldOpen(t *testing.T) {
 			t.Errorf("closed %d, want all 3", closed)
 		}
 		stop()
+		b.run(plain)
+		b.Close()
+		if closed != 4 {
+			t.Errorf("closed %d after the end, want 4", closed)
+		}
 	})
 }
 

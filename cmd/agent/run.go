@@ -152,12 +152,15 @@ func (a *agent) run(ctx context.Context) {
 	a.systemd.stopping()
 	stopProbes()
 	a.runner.Stop()
+	var closing sync.WaitGroup
+	closing.Go(a.runner.Close) // a driver may take its time
 	a.stopSenders()
 	if err := a.buffer.Close(); err != nil {
 		a.log.Warn("not everything is safe", "error", err)
 	}
 	closePages()
 	web.Wait()
+	closing.Wait()
 	a.log.Info("headend-agent has stopped", "took", time.Since(start).Round(time.Millisecond))
 }
 

@@ -307,12 +307,19 @@ func (s *supervisor) release(ctx context.Context, d time.Duration) error {
 	}
 }
 
-// stop ends the child for good.
+// stop ends the child for good. It returns when the child is gone, or nothing more can be done about it: who ends before it may have it
+// killed in the midst of closing its devices.
 func (s *supervisor) stop() {
 	s.turn <- struct{}{}
 	defer s.give()
+	s.stopped = true
 	if s.child != nil {
 		s.end()
 	}
-	s.stopped = true
+	if s.before != nil {
+		select {
+		case <-s.before.done:
+		case <-time.After(3 * s.limits.step): // a signal after each of the first two
+		}
+	}
 }

@@ -105,6 +105,7 @@ static int value32(device_t d, const char *call, u32 *out) {
 
 int nvmlInit_v2(void) { return enter(NULL, "Init"); }
 int nvmlShutdown(void) {
+  usleep((unsigned)number(NULL, "Shutdown", "us"));
   FILE *f = fopen(beside(".log"), "a");
   if (f) fputs("shutdown\n", f), fclose(f);
   return OK;

@@ -49,7 +49,8 @@ func scriptedChild(mode string) int {
 		if _, err := io.ReadFull(os.Stdin, request); err != nil {
 			return 0
 		}
-		report := &nvmlchild.Report{RSS: rss, GPUs: []nvmlchild.GPU{{PCI: "0000:3b:00.0", Readings: map[string]float64{"enc": 7}}}}
+		report := &nvmlchild.Report{RSS: rss, GPUs: []nvmlchild.GPU{{PCI: "0000:3b:00.0", Readings: map[string]float64{"enc": 7}}},
+			XIDs: []nvmlchild.XID{{PCI: "0000:3b:00.0", XID: 79, N: 1}}, Errors: []nvmlchild.Error{{Call: "GetFanSpeed", Code: 999, N: 1}}}
 		switch name {
 		case "crash":
 			fmt.Fprintln(os.Stderr, "starting\nsymbol lookup error: nvmlNothing")

@@ -2,11 +2,9 @@ package gpu
 
 import (
 	"bytes"
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
-	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -30,26 +28,13 @@ type nvidia struct {
 	sup    *supervisor
 	bus    bus
 	seen   map[string]nvmlchild.GPU // by PCI address: GPUs that have answered
-	xids   map[xid]xidCount
 }
 
-type xid struct {
-	pci  string
-	code uint64
-}
-
-type xidCount struct {
-	n    uint64
-	last time.Time
-}
-
-const (
-	xidLimit  = 1000 // kinds of errors counted apart
-	seenLimit = 64
-)
+// seenLimit bounds how many GPUs are remembered.
+const seenLimit = 64
 
 func newNVIDIA(decode func(any) error, env probe.Env) (probe.Probe, error) {
-	n := &nvidia{env: env, bus: bus{sys: env.Sys, wanted: isExpected}, seen: map[string]nvmlchild.GPU{}, xids: map[xid]xidCount{}}
+	n := &nvidia{env: env, bus: bus{sys: env.Sys, wanted: isExpected}, seen: map[string]nvmlchild.GPU{}}
 	if err := decode(&n.config); err != nil {
 		return nil, err
 	}
@@ -112,7 +97,7 @@ func (n *nvidia) Inherit(before probe.Probe) {
 		old.Close()
 		return
 	}
-	n.sup, n.seen, n.xids = old.sup, old.seen, old.xids
+	n.sup, n.seen = old.sup, old.seen
 }
 
 // Close ends the child.
@@ -141,16 +126,19 @@ func (n *nvidia) Collect(ctx context.Context, out *metric.Set) error {
 		out.Add(probeMemory, float64(r.RSS))
 		n.add(out, r)
 	}
-	if released := errors.Is(err, errReleased); !released {
+	released := errors.Is(err, errReleased)
+	if !released {
 		n.addMissing(out, r)
-		n.addXIDs(out)
 	}
-	n.sup.count(ctx, out)
-	if err != nil && !errors.Is(err, errReleased) {
+	n.sup.count(ctx, out, n.label)
+	if err != nil && !released {
 		return &probe.Partial{Err: err}
 	}
 	return nil
 }
+
+// label is the value of the label "gpu" of a card that has answered.
+func (n *nvidia) label(pci string) string { return strconv.Itoa(n.seen[pci].Index) }
 
 // whole tells whether every GPU on the bus answers.
 func (n *nvidia) whole(r *nvmlchild.Report) bool {
@@ -177,12 +165,6 @@ func (n *nvidia) add(out *metric.Set, r *nvmlchild.Report) {
 		out.Add(up, 1, gpu, g.PCI)
 		addReadings(out, g, gpu)
 	}
-	for _, x := range r.XIDs {
-		k := xid{x.PCI, x.XID}
-		if c, known := n.xids[k]; known || len(n.xids) < xidLimit {
-			n.xids[k] = xidCount{c.n + x.N, time.Now()}
-		}
-	}
 }
 
 // addMissing adds the GPUs that are on the bus, or have been seen, and are not in the report; r may be nil.
@@ -197,17 +179,7 @@ func (n *nvidia) addMissing(out *metric.Set, r *nvmlchild.Report) {
 	}
 	for _, pci := range sortedKeys(n.seen) {
 		if !reported(pci) {
-			out.Add(up, 0, strconv.Itoa(n.seen[pci].Index), pci)
+			out.Add(up, 0, n.label(pci), pci)
 		}
-	}
-}
-
-func (n *nvidia) addXIDs(out *metric.Set) {
-	keys := slices.SortedFunc(maps.Keys(n.xids), func(a, b xid) int { return cmp.Or(cmp.Compare(a.pci, b.pci), cmp.Compare(a.code, b.code)) })
-	for _, k := range keys {
-		c := n.xids[k]
-		gpu, code := strconv.Itoa(n.seen[k.pci].Index), strconv.FormatUint(k.code, 10)
-		out.Add(xidErrors, float64(c.n), gpu, k.pci, code)
-		out.Add(xidTime, float64(c.last.Unix()), gpu, k.pci, code)
 	}
 }

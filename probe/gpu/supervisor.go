@@ -63,23 +63,13 @@ type supervisor struct {
 	released  time.Time // until when the devices are to be left alone
 	stopped   bool      // for good
 
-	restarts map[string]uint64
-	errors   map[call]uint64
+	counts
 }
-
-// call is a call to the driver with the code by which it failed.
-type call struct {
-	name string
-	code int
-}
-
-// callLimit bounds how many of them are counted apart.
-const callLimit = 256
 
 func newSupervisor(start func() (*process, error), kernel func() string, l limits, log *slog.Logger) *supervisor {
 	return &supervisor{
 		start: start, kernel: kernel, limits: l, log: log, turn: make(chan struct{}, 1), state: "starting",
-		lostWait: l.lost, restarts: map[string]uint64{}, errors: map[call]uint64{},
+		lostWait: l.lost, counts: counts{restarts: map[string]uint64{}, errors: map[call]uint64{}, xids: map[xid]xidCount{}},
 	}
 }
 
@@ -97,11 +87,6 @@ func (s *supervisor) read(ctx context.Context, whole func(*nvmlchild.Report) boo
 	}
 	s.state = "ok"
 	s.reports++
-	for _, e := range r.Errors {
-		if c := (call{e.Call, e.Code}); s.errors[c] > 0 || len(s.errors) < callLimit {
-			s.errors[c] += e.N
-		}
-	}
 	s.renew(r, whole(r))
 	return r, nil
 }
@@ -140,14 +125,17 @@ func (s *supervisor) ask(ctx context.Context) (*nvmlchild.Report, error) {
 		s.hello = r
 	}
 	if !s.child.since.IsZero() { // an answer that a round before did not wait for
-		if _, err := s.child.ask(ctx, s.limits.sample); err != nil {
+		late, err := s.child.ask(ctx, s.limits.sample)
+		if err != nil {
 			return nil, s.trouble(err, s.limits.sample)
 		}
+		s.note(late)
 	}
 	r, err := s.child.ask(ctx, s.limits.sample)
 	if err != nil {
 		return nil, s.trouble(err, s.limits.sample)
 	}
+	s.note(r)
 	return r, nil
 }
 

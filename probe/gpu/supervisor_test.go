@@ -139,7 +139,8 @@ func TestChildThatTheKernelKeepsHasNoSuccessor(t *testing.T) {
 	s.until()
 }
 
-// A round that is over before the answer has come is no reason to end the child: the next gets a fresh answer.
+// A round that is over before the answer has come is no reason to end the child: the next gets a fresh answer. What the late one told
+// once only is not lost.
 func TestSlowAnswerOutlivesItsRound(t *testing.T) {
 	s := supervise(t, "slow:300", nil)
 	ctx, cancel := context.WithTimeout(context.Background(), 100*time.Millisecond)
@@ -151,6 +152,9 @@ func TestSlowAnswerOutlivesItsRound(t *testing.T) {
 	s.until()
 	if len(s.started) != 1 || s.restarts["hang"] != 0 {
 		t.Errorf("%d children, %v", len(s.started), s.restarts)
+	}
+	if x, e := s.xids[xid{"0000:3b:00.0", 79}].n, s.errors[call{"GetFanSpeed", 999}]; x != 2 || e != 2 {
+		t.Errorf("counted %d XIDs and %d errors of two answers", x, e)
 	}
 }
 

@@ -3,6 +3,7 @@ package gpu
 import (
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -32,6 +33,37 @@ func TestValuesFollowTheDriver(t *testing.T) {
 	m.set("GetSamples.enc", "") // without a history, what the driver says now
 	has(t, m.good(), `headend_gpu_engine_utilization_ratio{engine="enc",gpu="0",pci="0000:3b:00.0"} 1`,
 		`-headend_gpu_engine_utilization_max_ratio{engine="enc",gpu="0",pci="0000:3b:00.0"}`)
+}
+
+// Of the driver's buffer a round takes what is new in it, be the older part still there or not.
+func TestHistoryIsReadOnce(t *testing.T) {
+	m := newMachine(t, "t4", first)
+	const none = -1
+	for i, c := range []struct {
+		samples      string
+		average, max float64
+	}{
+		{"9000000:10,9020000:30", 0.2, 0.3}, // at the start, all there is
+		{"9000000:10,9020000:30", 0.61, none},
+		{"9020000:30,9040000:90,9060000:50", 0.7, 0.9},
+		{"9080000:0,9100000:101,9120000:20", 0.1, 0.2}, // 101 % is no reading
+		{"9120000:20,9140000:20", 0.2, 0.2},
+		{"500000:99,520000:98", 0.61, none}, // the clock was set back: nothing to compare with, once
+		{"500000:99,520000:98,540000:40", 0.4, 0.4},
+	} {
+		m.set("GetSamples.enc", c.samples)
+		text := m.good()
+		const labels = `{engine="enc",gpu="0",pci="0000:3b:00.0"} `
+		has(t, text, fmt.Sprint("headend_gpu_engine_utilization_ratio", labels, c.average))
+		if c.max == none {
+			has(t, text, "-headend_gpu_engine_utilization_max_ratio"+labels)
+		} else {
+			has(t, text, fmt.Sprint("headend_gpu_engine_utilization_max_ratio", labels, c.max))
+		}
+		if t.Failed() {
+			t.Fatalf("in round %d", i)
+		}
+	}
 }
 
 func TestUnsupportedIsAbsent(t *testing.T) {

@@ -2,11 +2,7 @@
 
 package nvmlchild
 
-import (
-	"encoding/binary"
-
-	"github.com/NVIDIA/go-nvml/pkg/nvml"
-)
+import "github.com/NVIDIA/go-nvml/pkg/nvml"
 
 // codecNames are by nvmlEncoderType_t.
 var codecNames = [...]string{nvml.ENCODER_QUERY_H264: "h264", nvml.ENCODER_QUERY_HEVC: "hevc", nvml.ENCODER_QUERY_AV1: "av1"}
@@ -53,26 +49,51 @@ func readSessions(d *driver, g *gpu) nvml.Return {
 	return code
 }
 
-// history reads the driver's buffer of utilization samples: average and maximum of those that are new.
+// history reads the driver's buffer of utilization samples: average and maximum of those that are new. At first all are: they reach
+// back some ten seconds.
 func history(key string, kind nvml.SamplingType) call {
 	return call{"GetSamples", symbols("GetSamples"), func(_ *driver, g *gpu) nvml.Return {
-		_, samples, code := g.dev.GetSamples(kind, g.seen[kind])
+		since := g.seen[kind]
+		u, code := readSamples(g.dev, kind, since)
 		if code != nvml.SUCCESS {
 			return code
 		}
-		since, last := g.seen[kind], g.seen[kind]
-		sum, most, n := 0.0, 0.0, 0
-		for _, s := range samples {
-			v := float64(binary.LittleEndian.Uint32(s.SampleValue[:])) // these kinds are all unsigned int
-			if s.TimeStamp <= since || v > 100 {                       // go-nvml leaves empty entries at the end
-				continue
+		if u.n == 0 && since > 0 { // nothing is new, or the clock that the driver stamps by was set back
+			if all, _ := readSamples(g.dev, kind, 0); all.n > 0 && all.last < since {
+				g.seen[kind] = all.last
 			}
-			sum, most, n, last = sum+v, max(most, v), n+1, max(last, s.TimeStamp)
+			return code
 		}
-		g.seen[kind] = last
-		if n > 0 && (key != "enc" || !g.noEncoder) {
-			g.readings[key+"_average"], g.readings[key+"_max"] = sum/float64(n), most
+		g.seen[kind] = u.last
+		if key == "enc" {
+			g.noEncoder = g.noEncoder && u.most == 0
+		}
+		if u.n > 0 && (key != "enc" || !g.noEncoder) {
+			g.readings[key+"_average"], g.readings[key+"_max"] = u.sum/float64(u.n), u.most
 		}
 		return code
 	}}
+}
+
+// used is what samples of utilization come to, in percent.
+type used struct {
+	sum, most float64
+	n         int
+	last      uint64 // time of the newest, microseconds
+}
+
+// readSamples reads those after since.
+func readSamples(dev nvml.Device, kind nvml.SamplingType, since uint64) (u used, code nvml.Return) {
+	valueType, samples, code := dev.GetSamples(kind, since)
+	if code == nvml.ERROR_NOT_FOUND {
+		return u, nvml.SUCCESS
+	}
+	for _, s := range samples {
+		v, ok := number(valueType, s.SampleValue)
+		if !ok || v < 0 || v > 100 || s.TimeStamp <= since { // go-nvml leaves empty entries at the end
+			continue
+		}
+		u = used{u.sum + v, max(u.most, v), u.n + 1, max(u.last, s.TimeStamp)}
+	}
+	return u, code
 }

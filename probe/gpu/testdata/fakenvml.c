@@ -224,7 +224,7 @@ int nvmlDeviceGetMemoryInfo_v2(device_t d, memory2_t *m) {
 typedef struct { u32 version; int margin; } margin_t;
 int nvmlDeviceGetMarginTemperature(device_t d, margin_t *m) { return value32(d, "GetMarginTemperature", (u32 *)&m->margin); }
 
-// The buffer of utilization samples: GetSamples.KIND is a list A,B,C that is new at each reading, 20 ms apart.
+// The buffer of utilization samples: GetSamples.KIND is a list of TIME:VALUE, or of VALUEs that are new at each reading, 20 ms apart.
 typedef struct { u64 time, value; } sample_t;
 static u64 clock_us;
 static const char *const kinds[] = {"", "gpu", "memory", "enc", "dec", "", "", "", "jpeg", "ofa"};
@@ -240,9 +240,10 @@ int nvmlDeviceGetSamples(device_t d, int kind, u64 since, int *type, u32 *n, sam
   }
   if (clock_us < since) clock_us = since;
   u32 used = 0;
-  for (char *end; used < *n && *v; v = *end ? end + 1 : end, used++) {
-    clock_us += 20000;
-    out[used] = (sample_t){clock_us, strtoull(v, &end, 10)};
+  for (char *end; used < *n && *v; v = *end ? end + 1 : end) {
+    u64 time = clock_us += 20000, value = strtoull(v, &end, 10);
+    if (*end == ':') time = value, value = strtoull(end + 1, &end, 10);
+    if (time > since) out[used++] = (sample_t){time, value};
   }
   *n = used;
   return used ? OK : NOT_FOUND;

@@ -74,6 +74,15 @@ func TestUnsupportedIsAbsent(t *testing.T) {
 		`headend_gpu_clock_hertz{domain="sm",gpu="0",pci="0000:3b:00.0"} 1.59e+09`)
 }
 
+// What a driver does not know yet, or no longer, is unsupported too: asking each round is no failure.
+func TestDriverOfAnotherAge(t *testing.T) {
+	m := newMachine(t, "t4", first)
+	m.set("GetSamples.code", "2", "GetMarginTemperature.code", "25", "GetMemoryInfo_v2.code", "25", "GetFieldValues.197.code", "2", "GetTemperature.code", "26")
+	has(t, m.good(), "-headend_gpu_probe_errors_total", "-headend_gpu_engine_utilization_max_ratio", "-headend_gpu_temperature_margin_celsius", "-flussonic_gpu_temp",
+		`-headend_gpu_pcie_bytes_total{direction="transmit"`, `headend_gpu_pcie_bytes_total{direction="receive",gpu="0",pci="0000:3b:00.0"} 9.8765432109e+10`,
+		`headend_gpu_memory_used_bytes{gpu="0",pci="0000:3b:00.0"} 2.602565632e+09`) // by the older call, reserved memory and all
+}
+
 func TestRateOf0BesideLivingSessionsIsUnknown(t *testing.T) {
 	m := newMachine(t, "t4", first)
 	m.set("GetEncoderStats.fps", "0", "GetEncoderStats.latency", "0")

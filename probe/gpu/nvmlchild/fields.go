@@ -35,9 +35,6 @@ func readFields(d *driver, g *gpu) nvml.Return {
 	for i, f := range fields {
 		v := &values[i]
 		code := nvml.Return(v.NvmlReturn)
-		if code == nvml.ERROR_INVALID_ARGUMENT { // a driver older than the field
-			continue
-		}
 		d.failed("GetFieldValues", code)
 		if code == nvml.SUCCESS {
 			if x, ok := number(nvml.ValueType(v.ValueType), v.Value); ok {

@@ -88,10 +88,12 @@ func (d *driver) symbol(name string) bool {
 	return has
 }
 
-// failed counts a call's failure. Not to be supported, or to have nothing to tell, is none.
+// failed counts a call's failure. Not to be supported, or to have nothing to tell, is none; nor is it that a driver is too old, or too
+// new, for a question: what may be invalid is never more than the kind of what is asked for.
 func (d *driver) failed(call string, code nvml.Return) {
 	switch code {
 	case nvml.SUCCESS, nvml.ERROR_NOT_SUPPORTED, nvml.ERROR_NOT_FOUND, nvml.ERROR_FUNCTION_NOT_FOUND, nvml.ERROR_NO_DATA:
+	case nvml.ERROR_INVALID_ARGUMENT, nvml.ERROR_ARGUMENT_VERSION_MISMATCH, nvml.ERROR_DEPRECATED:
 	default:
 		d.errors[failure{call, code}]++
 	}

@@ -217,6 +217,8 @@ ENGINE(GetOfaUtilization)
 typedef struct { u32 version; u64 total, reserved, free, used; } memory2_t;
 int nvmlDeviceGetMemoryInfo_v2(device_t d, memory2_t *m) {
   if (m->version != (sizeof *m | 2 << 24)) return 25;
+  int code = enter(d, "GetMemoryInfo_v2");
+  if (code != OK) return code;
   m->used = number(d, "GetMemoryInfo", "used");
   m->reserved = number(d, "GetMemoryInfo", "reserved");
   return value(d, "GetMemoryInfo", &m->total);
@@ -253,9 +255,10 @@ typedef struct { u32 id, scope; long long time, latency; u32 type, code; u64 val
 int nvmlDeviceGetFieldValues(device_t d, int n, field_t *f) {
   int code = enter(d, "GetFieldValues");
   for (int i = 0; code == OK && i < n; i++) {
-    char id[16];
+    char id[16], call[32];
     snprintf(id, sizeof id, "%u", f[i].id);
-    f[i].code = text(d, "GetFieldValues", id) ? OK : NOT_SUPPORTED;
+    snprintf(call, sizeof call, "GetFieldValues.%u", f[i].id);
+    f[i].code = text(d, call, "code") ? (int)number(d, call, "code") : text(d, "GetFieldValues", id) ? OK : NOT_SUPPORTED;
     f[i].type = f[i].id == 82 ? 1 : 3;
     f[i].value = number(d, "GetFieldValues", id);
   }

@@ -162,12 +162,27 @@ func TestCrashCostsTheReadings(t *testing.T) {
 	m.good()
 	m.set("GetPowerUsage.do", "crash")
 	text, err := m.round()
-	if err == nil || !strings.Contains(err.Error(), "has ended") {
+	if err == nil || !strings.Contains(err.Error(), "has ended: exit status 2: SIGSEGV: segmentation violation") {
 		t.Errorf("error %v", err)
 	}
 	has(t, text, `headend_gpu_up{gpu="0",pci="0000:3b:00.0"} 0`, `headend_gpu_probe_restarts_total{reason="crash"} 1`)
 	m.set("GetPowerUsage.do", "")
 	has(t, m.again(), `headend_gpu_up{gpu="0",pci="0000:3b:00.0"} 1`, `flussonic_gpu_enc{gpu="0",pci="0000:3b:00.0"} 61`)
+}
+
+// What the driver's library prints is neither an answer nor in the way of one.
+func TestDriverThatPrints(t *testing.T) {
+	m := newMachine(t, "t4", first)
+	m.set("GetPowerUsage.do", "chat")
+	for range 3 {
+		has(t, m.good(), `headend_gpu_power_watts{gpu="0",pci="0000:3b:00.0"} 43.21`)
+	}
+	said := &m.sup.child.said
+	said.mu.Lock()
+	defer said.mu.Unlock()
+	if n := len(said.b); n == 0 || n > tailSize {
+		t.Errorf("%d bytes of what was printed are kept", n)
+	}
 }
 
 // A driver that lacks functions which later ones have: to call one would end the process.

@@ -151,7 +151,7 @@ type tail struct {
 	b  []byte
 }
 
-const tailSize = 1024
+const tailSize = 16 << 10 // a crash is that long
 
 func (t *tail) Write(b []byte) (int, error) {
 	t.mu.Lock()
@@ -161,10 +161,15 @@ func (t *tail) Write(b []byte) (int, error) {
 	return len(b), nil
 }
 
-// lastLine returns the line that says most: a crash of Go's runtime begins with it, anything else ends with it.
+// lastLine returns the line that says most: that with which a crash of Go's runtime begins, else the last.
 func (t *tail) lastLine() string {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	lines := strings.Split(strings.TrimSpace(string(t.b)), "\n")
-	return strings.ToValidUTF8(lines[len(lines)-1], "")
+	lines := strings.Split(strings.TrimSpace(strings.ToValidUTF8(string(t.b), "")), "\n")
+	for _, l := range lines {
+		if strings.HasPrefix(l, "SIG") || strings.HasPrefix(l, "panic: ") || strings.HasPrefix(l, "fatal error: ") {
+			return l
+		}
+	}
+	return lines[len(lines)-1]
 }

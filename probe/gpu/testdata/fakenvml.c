@@ -1,6 +1,6 @@
 // A driver library that says what a script says. Tests compile it, load it by dlopen as the real one, and change the script while
 // it is in use. The script is the file LIBRARY.script: lines KEY=NUMBER or KEY=WORD, where KEY is CALL, CALL.FIELD or DEVICE.KEY for
-// one device alone. CALL.code is the return code, CALL.do one of hang, crash, leak. A call whose value the script lacks is
+// one device alone. CALL.code is the return code, CALL.do one of hang, crash, chat, leak. A call whose value the script lacks is
 // NOT_SUPPORTED. With -DOLD_DRIVER the functions of later releases are missing. An orderly end is noted in LIBRARY.log.
 #define _GNU_SOURCE
 #include <dlfcn.h>
@@ -77,6 +77,8 @@ static int enter(device_t d, const char *call) {
   const char *what = text(d, call, "do");
   if (what && !strcmp(what, "hang")) for (;;) pause();
   if (what && !strcmp(what, "crash")) *(volatile int *)8 = 1;
+  if (what && !strcmp(what, "chat")) // more than a pipe holds
+    for (int i = 0; i < 20000; i++) puts("the fake has something to say"), fflush(stdout);
   if (what && !strcmp(what, "leak")) {
     char *p = malloc(16 << 20);
     if (p) memset(p, 1, 16 << 20);

@@ -4,7 +4,6 @@ import (
 	"context"
 	"path/filepath"
 	"strings"
-	"time"
 
 	"headend-agent/internal/metric"
 	"headend-agent/probe"
@@ -14,7 +13,6 @@ import (
 type amd struct {
 	bus     bus
 	clients *clients
-	last    time.Time
 }
 
 func newAMD(decode func(any) error, env probe.Env) (probe.Probe, error) {
@@ -29,17 +27,14 @@ func (a *amd) Collect(ctx context.Context, out *metric.Set) error {
 	if err != nil {
 		return err
 	}
-	now := time.Now()
-	shares := a.clients.read(ctx, float64(now.Sub(a.last)))
-	second := !a.last.IsZero()
-	a.last = now
+	shares := a.clients.read(ctx)
 	for _, c := range found {
-		a.card(out, c, shares[c.pci], second)
+		a.card(out, c, shares[c.pci])
 	}
 	return nil
 }
 
-func (a *amd) card(out *metric.Set, c card, s share, second bool) {
+func (a *amd) card(out *metric.Set, c card, s share) {
 	name := readLine(c.dir, "product_name")
 	if name == "" {
 		name = "AMD " + strings.TrimPrefix(c.device, "0x")
@@ -49,7 +44,7 @@ func (a *amd) card(out *metric.Set, c card, s share, second bool) {
 	if answers {
 		out.Add(engineRatio, scaled(graphics, percent), c.label(), c.pci, "graphics")
 	}
-	a.video(out, c, s, second)
+	addVideo(out, c, s)
 	addFile(out, memoryUsed, c, 1, "mem_info_vram_used")
 	addFile(out, memoryTotal, c, 1, "mem_info_vram_total")
 	addSensors(out, c, "edge", "junction")
@@ -59,20 +54,21 @@ func (a *amd) card(out *metric.Set, c card, s share, second bool) {
 	}
 }
 
-// video adds the video engines. Of what the chip says of itself and what its users say, the larger is true: the chip's own figure stays
+// addVideo adds the video engines. Of what the chip says of itself and what its users say, the larger is true: the chip's own figure stays
 // at 0 on some, and processes may be out of sight.
-func (a *amd) video(out *metric.Set, c card, s share, second bool) {
+func addVideo(out *metric.Set, c card, s share) {
 	chip, hasChip := readNumber(filepath.Join(c.dir, "vcn_busy_percent"))
-	users := len(a.clients.known) > 0
-	if !hasChip && !(second && users) {
-		return
+	if hasChip || s != nil {
+		enc := max(scaled(chip, percent), s["enc"], s["enc_1"])
+		out.Add(engineRatio, enc, c.label(), c.pci, "enc")
+		out.Add(flussonicEnc, enc*100, c.label(), c.pci)
 	}
-	enc := max(scaled(chip, percent), s["enc"], s["enc_1"])
-	out.Add(engineRatio, enc, c.label(), c.pci, "enc")
-	out.Add(flussonicEnc, enc*100, c.label(), c.pci)
-	if second && users { // from VCN 4 on, decoding is counted under enc
-		out.Add(engineRatio, s["dec"], c.label(), c.pci, "dec")
-		out.Add(engineRatio, s["jpeg"], c.label(), c.pci, "jpeg")
-		out.Add(flussonicDec, s["dec"]*100, c.label(), c.pci)
+	// An engine that no user has used has no line; from VCN 4 on, decoding is counted under enc and dec has none ever.
+	if dec, used := s["dec"]; used {
+		out.Add(engineRatio, dec, c.label(), c.pci, "dec")
+		out.Add(flussonicDec, dec*100, c.label(), c.pci)
+	}
+	if jpeg, used := s["jpeg"]; used {
+		out.Add(engineRatio, jpeg, c.label(), c.pci, "jpeg")
 	}
 }

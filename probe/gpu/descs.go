@@ -7,7 +7,7 @@ var (
 
 	flussonicEnc  = gauge("flussonic_gpu_enc", "Load of the video encoder; where one engine decodes and encodes (Intel), of that.", metric.Percent)
 	flussonicDec  = gauge("flussonic_gpu_dec", "Load of the video decoder.", metric.Percent)
-	flussonicTemp = gauge("flussonic_gpu_temp", "Temperature of the GPU.", metric.Celsius)
+	flussonicTemp = gauge("flussonic_gpu_temp", "Temperature of the GPU; of one inside a processor, of that.", metric.Celsius)
 
 	info          = gauge("headend_gpu_info", "1, with what the GPU is.", metric.None, "uuid", "name", "vendor", "driver")
 	up            = gauge("headend_gpu_up", "1 if the GPU answers its driver; 0 if it is on the bus, or was, and does not.", metric.None)

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"time"
 )
 
 // client is an open DRM device, as /proc/PID/fdinfo/FD describes it.
@@ -70,6 +71,7 @@ func (c *client) set(engine []byte, change func(*busy)) {
 type clients struct {
 	proc  string
 	round int
+	at    time.Time       // of the last round
 	holds map[string]bool // by PID: it had a DRM device open when it was looked at last
 	known map[string]*client
 	buf   []byte
@@ -88,8 +90,11 @@ func newClients(proc string) *clients {
 // share is how busy the engines of a GPU were, by the driver's name of the engine.
 type share map[string]float64
 
-// read walks the processes and returns what each GPU's engines did for them since the round before, elapsed nanoseconds ago.
-func (c *clients) read(ctx context.Context, elapsed float64) map[string]share {
+// read walks the processes and returns what each GPU's engines did for them since the round before, by PCI address; nothing of a GPU
+// that has no user who was there before, be it that none may be seen.
+func (c *clients) read(ctx context.Context) map[string]share {
+	at := time.Now()
+	elapsed := float64(at.Sub(c.at))
 	now := map[string]*client{}
 	pids, left := map[string]bool{}, fdLimit
 	c.round++
@@ -125,7 +130,7 @@ func (c *clients) read(ctx context.Context, elapsed float64) map[string]share {
 			s[engine] = math.Min(v, 1)
 		}
 	}
-	c.holds, c.known = pids, now
+	c.holds, c.known, c.at = pids, now, at
 	return shares
 }
 

@@ -2,10 +2,11 @@ package gpu
 
 import (
 	"context"
+	"os"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
-	"time"
 
 	"headend-agent/internal/metric"
 	"headend-agent/probe"
@@ -19,8 +20,7 @@ type intel struct {
 	open    openEvent
 	pmus    map[string]*pmu // by PCI address
 	clients *clients
-	last    time.Time // of clients
-	denied  bool      // the PMU, and it has been said
+	denied  bool // the PMU, and it has been said
 }
 
 // intelEngines are the engines that are published, by the PMU's name, the fdinfo name of i915, and the value of the label.
@@ -59,23 +59,25 @@ func (p *intel) Collect(ctx context.Context, out *metric.Set) error {
 	if fresh {
 		p.openMissing(found)
 	}
-	now := time.Now()
 	var users map[string]share
 	if len(p.pmus) < len(found) {
-		users = p.clients.read(ctx, float64(now.Sub(p.last)))
-		if p.last.IsZero() || len(p.clients.known) == 0 { // nothing to compare with, or nobody may be seen
-			users = nil
-		}
-		p.last = now
+		users = p.clients.read(ctx)
 	}
 	for _, c := range found {
-		p.card(out, c, users, now)
+		p.card(out, c, users[c.pci])
 	}
 	return nil
 }
 
-// openMissing opens the PMUs that are not open yet.
+// openMissing opens the PMUs that are not open yet. It closes those of GPUs that went, and those that answer no more: their driver was
+// loaded anew.
 func (p *intel) openMissing(found []card) {
+	for pci, u := range p.pmus {
+		if u.dead || !slices.ContainsFunc(found, func(c card) bool { return c.pci == pci }) {
+			u.close()
+			delete(p.pmus, pci)
+		}
+	}
 	for _, c := range found {
 		if p.pmus[c.pci] != nil {
 			continue
@@ -90,19 +92,41 @@ func (p *intel) openMissing(found []card) {
 	}
 }
 
-func (p *intel) card(out *metric.Set, c card, users map[string]share, now time.Time) {
+func (p *intel) card(out *metric.Set, c card, users share) {
 	drm := drmDir(c)
 	addCard(out, c, "intel", "Intel "+strings.TrimPrefix(c.device, "0x"), drm != "")
 	if u := p.pmus[c.pci]; u != nil {
-		p.addEngines(out, c, u.read(now))
+		p.addEngines(out, c, u.read())
 	} else if users != nil {
-		p.addUsers(out, c, users[c.pci])
+		p.addUsers(out, c, users)
 	}
 	if drm != "" { // MHz
 		addFirst(out, clockNow, c, mega, []string{drm + "/gt/gt0/rps_act_freq_mhz", drm + "/gt_act_freq_mhz", "tile0/gt0/freq0/act_freq"}, "graphics")
 		addFirst(out, clockMax, c, mega, []string{drm + "/gt/gt0/rps_RP0_freq_mhz", drm + "/gt_RP0_freq_mhz", "tile0/gt0/freq0/rp0_freq"}, "graphics")
 	}
-	addSensors(out, c, "pkg", "gpu")
+	if !addSensors(out, c, "pkg", "gpu") {
+		addPackage(out, p.env.Sys, c)
+	}
+}
+
+// addPackage adds the temperature of the processor, which that of a GPU inside it is.
+func addPackage(out *metric.Set, sys string, c card) {
+	if c.pci != integrated {
+		return
+	}
+	chips := filepath.Join(sys, "class/hwmon")
+	entries, _ := os.ReadDir(chips)
+	for _, e := range entries {
+		dir := filepath.Join(chips, e.Name())
+		if readLine(dir, "name") != "coretemp" || !strings.HasPrefix(readLine(dir, "temp1_label"), "Package") {
+			continue
+		}
+		if v, ok := readNumber(filepath.Join(dir, "temp1_input")); ok { // millidegrees
+			out.Add(temperature, scaled(v, milli), c.label(), c.pci, "package")
+			out.Add(flussonicTemp, scaled(v, milli), c.label(), c.pci)
+		}
+		return
+	}
 }
 
 // addEngines adds the busiest engine of each class, since a stream cannot use two, and each by itself where there are more.

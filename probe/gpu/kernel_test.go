@@ -3,6 +3,7 @@ package gpu
 import (
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -20,14 +21,19 @@ type units struct {
 	denied error
 	opened []string
 	closed int
+	loads  int // of the driver; counters of the one before are at their end
 }
 
 type fakeCounter struct {
 	*units
 	part float64
+	load int
 }
 
 func (c fakeCounter) Read() (uint64, error) {
+	if c.load != c.loads {
+		return 0, io.EOF
+	}
 	return uint64(c.part * float64(time.Since(c.start))), nil
 }
 func (c fakeCounter) Close() error { c.closed++; return nil }
@@ -42,7 +48,7 @@ func (u *units) open(unit uint32, config uint64, cpu int) (event, error) {
 		return nil, errors.New("no such engine")
 	}
 	u.opened = append(u.opened, fmt.Sprintf("%s on CPU %d", key, cpu))
-	return fakeCounter{u, part}, nil
+	return fakeCounter{u, part, u.loads}, nil
 }
 
 // i915 makes a machine with an integrated GPU.
@@ -94,6 +100,55 @@ func testIntelByPMU(t *testing.T) {
 	}
 }
 
+// Counters end with the driver that they count for, and are opened anew with the next; they are not kept for a GPU that went.
+func TestPMUFollowsItsDriver(t *testing.T) { synctest.Test(t, testPMUFollowsItsDriver) }
+
+func testPMUFollowsItsDriver(t *testing.T) {
+	u := &units{start: time.Now(), busy: map[string]float64{"18/0x2000": 0.75, "18/0x2010": 0, "18/0x3000": 0, "18/0x0": 1, "18/0x1000": 0}}
+	dir := i915(t)
+	p := newIntelWith(probetest.Env(t, dir), u.open)
+	const load = `flussonic_gpu_enc{gpu="0",pci="0000:00:02.0"}`
+	after := func(d time.Duration) string {
+		time.Sleep(d)
+		text, err := probetest.Collect(p)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return text
+	}
+	after(0)
+	has(t, after(2*time.Second), load+" 75")
+	u.loads++
+	has(t, after(2*time.Second), "-"+load)
+	after(lookAgain)
+	has(t, after(2*time.Second), load+" 75")
+	if u.closed != 5 {
+		t.Errorf("%d of 5 counters of the driver before are closed", u.closed)
+	}
+	os.RemoveAll(filepath.Join(dir, "sys/bus/pci/devices/0000:00:02.0"))
+	after(lookAgain)
+	if u.closed != 10 {
+		t.Errorf("%d of 10 counters are closed", u.closed)
+	}
+}
+
+func TestTemperatureOfIntegratedGPU(t *testing.T) {
+	dir := i915(t)
+	chips := filepath.Join(dir, "sys/class/hwmon")
+	for file, text := range map[string]string{
+		"hwmon0/name": "nvme", "hwmon0/temp1_input": "31000", "hwmon0/temp1_label": "Composite",
+		"hwmon1/name": "coretemp", "hwmon1/temp1_input": "71300", "hwmon1/temp1_label": "Package id 0", "hwmon1/temp2_input": "69000", "hwmon1/temp2_label": "Core 0",
+	} {
+		writeFile(t, filepath.Join(chips, file), text+"\n")
+	}
+	text, _ := probetest.Collect(newIntelWith(probetest.Env(t, dir), (&units{denied: os.ErrPermission}).open))
+	has(t, text, `flussonic_gpu_temp{gpu="0",pci="0000:00:02.0"} 71.3`, `headend_gpu_temperature_celsius{gpu="0",pci="0000:00:02.0",sensor="package"} 71.3`)
+	card := filepath.Join(dir, "sys/bus/pci/devices/0000:00:02.0/hwmon/hwmon2") // a sensor of its own is better
+	writeFile(t, filepath.Join(card, "temp1_input"), "50000\n")
+	text, _ = probetest.Collect(newIntelWith(probetest.Env(t, dir), (&units{denied: os.ErrPermission}).open))
+	has(t, text, `flussonic_gpu_temp{gpu="0",pci="0000:00:02.0"} 50`, `-headend_gpu_temperature_celsius{gpu="0",pci="0000:00:02.0",sensor="package"}`)
+}
+
 func TestXePMU(t *testing.T) { synctest.Test(t, testXePMU) }
 
 func testXePMU(t *testing.T) {
@@ -114,9 +169,9 @@ func testXePMU(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p.read(time.Now())
+	p.read()
 	time.Sleep(2 * time.Second)
-	got := p.read(time.Now())["vcs"]
+	got := p.read()["vcs"]
 	if len(got) != 2 || got[0] != 0 || got[1] != 0.25 {
 		t.Errorf("video engines %v, want 0 and a quarter", got)
 	}
@@ -162,6 +217,12 @@ func testIntelByProcessesWherePMUIsDenied(t *testing.T) {
 		t.Errorf("video is %g, want half", got)
 	}
 	has(t, text, `headend_gpu_engine_utilization_ratio{engine="graphics",gpu="0",pci="0000:00:02.0"} 0`)
+	os.RemoveAll(filepath.Join(dir, "proc/700"))
+	os.RemoveAll(filepath.Join(dir, "proc/701"))
+	open(t, dir, 702, 5, fmt.Sprintf(info, 14, 0, 4_000_000_000)) // how long ago it did that, nobody knows
+	time.Sleep(2 * time.Second)
+	text, _ = probetest.Collect(p)
+	has(t, text, "-headend_gpu_engine_utilization_ratio", "-flussonic_gpu_enc")
 }
 
 // amdgpu makes a machine with one, beside one of NVIDIA's, which has the first index.
@@ -198,7 +259,19 @@ func testAMD(t *testing.T) {
 	if got := sample(t, text, `flussonic_gpu_enc{gpu="1",pci="0000:03:00.0"}`); got != 50 { // though the chip says 0
 		t.Errorf("flussonic_gpu_enc is %g, want 50", got)
 	}
-	has(t, text, `flussonic_gpu_dec{gpu="1",pci="0000:03:00.0"} 0`)
+	has(t, text, "-flussonic_gpu_dec", `-headend_gpu_engine_utilization_ratio{engine="dec"`) // VCN 4 has it all under enc
+	for i := range uint64(2) {
+		open(t, dir, 900, 4, fmt.Sprintf(info+"drm-engine-dec:\t%d ns\n", 2_000_000_000, 5_000_000_000+i*1_500_000_000))
+		time.Sleep(2 * time.Second)
+		text, _ = probetest.Collect(p)
+	}
+	if got := sample(t, text, `flussonic_gpu_dec{gpu="1",pci="0000:03:00.0"}`); got != 75 {
+		t.Errorf("flussonic_gpu_dec is %g, want 75", got)
+	}
+	os.RemoveAll(filepath.Join(dir, "proc/900"))
+	time.Sleep(2 * time.Second)
+	text, _ = probetest.Collect(p)
+	has(t, text, `flussonic_gpu_enc{gpu="1",pci="0000:03:00.0"} 0`, "-flussonic_gpu_dec")
 }
 
 func TestCardWithoutDriverIsNotOurs(t *testing.T) {
@@ -228,17 +301,17 @@ func TestProcessThatOpensTheGPULater(t *testing.T) {
 	writeFile(t, filepath.Join(dir, "proc/800/fd/0"), "")
 	c := newClients(filepath.Join(dir, "proc"))
 	for range lookEvery {
-		c.read(t.Context(), 1)
+		c.read(t.Context())
 	}
 	open(t, dir, 800, 4, "drm-pdev:\t0000:03:00.0\ndrm-client-id:\t7\ndrm-engine-enc:\t5 ns\n")
 	for range lookEvery {
-		c.read(t.Context(), 1)
+		c.read(t.Context())
 	}
 	if len(c.known) != 1 {
 		t.Errorf("%d clients, want 1", len(c.known))
 	}
 	os.RemoveAll(filepath.Join(dir, "proc/800"))
-	c.read(t.Context(), 1)
+	c.read(t.Context())
 	if len(c.known) != 0 || len(c.holds) != 0 {
 		t.Error("a process that is gone is remembered")
 	}

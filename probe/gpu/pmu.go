@@ -1,6 +1,7 @@
 package gpu
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -19,13 +20,19 @@ type engine struct {
 }
 
 // pmu is the performance monitoring unit of an Intel GPU: it sees all that the GPU does, whoever asked for it.
-type pmu struct{ engines []*engine }
+type pmu struct {
+	engines []*engine
+	dead    bool // none of them could be read the last time
+}
+
+// integrated is where Intel's GPUs are that are part of a processor.
+const integrated = "0000:00:02.0"
 
 // openPMU opens the counters of a card's engines.
 func openPMU(sys string, c card, open openEvent) (*pmu, error) {
 	units := filepath.Join(sys, "bus/event_source/devices")
 	dir := filepath.Join(units, c.driver+"_"+strings.ReplaceAll(c.pci, ":", "_"))
-	if _, err := os.Stat(dir); err != nil && c.driver == "i915" && c.pci == "0000:00:02.0" {
+	if _, err := os.Stat(dir); err != nil && c.driver == "i915" && c.pci == integrated {
 		dir = filepath.Join(units, "i915") // the name of an integrated one
 	}
 	kind, err := strconv.ParseUint(readLine(dir, "type"), 10, 32)
@@ -80,7 +87,7 @@ func (p *pmu) openXe(dir string, open func(uint64) (event, error)) error {
 	active, err1 := xeEvent(dir, "engine-active-ticks")
 	total, err2 := xeEvent(dir, "engine-total-ticks")
 	if err1 != nil || err2 != nil { // before Linux 6.15
-		return fmt.Errorf("GPU has no engine counters: %v", err1)
+		return fmt.Errorf("GPU has no engine counters: %w", errors.Join(err1, err2))
 	}
 	gtAt, classAt, instanceAt := fieldAt(dir, "gt", 60), fieldAt(dir, "engine_class", 20), fieldAt(dir, "engine_instance", 12)
 	var last error
@@ -131,8 +138,10 @@ func fieldAt(dir, name string, otherwise uint64) uint64 {
 }
 
 // read returns how busy each engine was since the last call, by class; nothing at the first.
-func (p *pmu) read(now time.Time) map[string][]float64 {
+func (p *pmu) read() map[string][]float64 {
+	now := time.Now()
 	shares := map[string][]float64{}
+	p.dead = true
 	for _, e := range p.engines {
 		var b busy
 		var err error
@@ -144,6 +153,7 @@ func (p *pmu) read(now time.Time) map[string][]float64 {
 				continue
 			}
 		}
+		p.dead = false
 		if !e.at.IsZero() {
 			shares[e.class] = append(shares[e.class], min(b.since(e.last, float64(now.Sub(e.at))), 1))
 		}

@@ -52,11 +52,12 @@ func hwmonDir(c card) string {
 	return "hwmon/" + entries[0].Name()
 }
 
-// addSensors adds what the card's hwmon device says. main are the temperature labels that stand for the GPU as a whole, best first.
-func addSensors(out *metric.Set, c card, main ...string) {
+// addSensors adds what the card's hwmon device says. main are the temperature labels that stand for the GPU as a whole, best first;
+// it tells whether there is one of them.
+func addSensors(out *metric.Set, c card, main ...string) (hasMain bool) {
 	dir := hwmonDir(c)
 	if dir == "" {
-		return
+		return false
 	}
 	found := map[string]float64{}
 	for _, n := range []string{"1", "2", "3", "4"} { // millidegrees
@@ -71,13 +72,14 @@ func addSensors(out *metric.Set, c card, main ...string) {
 			label = "temp" + n
 		}
 		if _, twice := found[label]; !twice {
-			found[label] = v * milli
-			out.Add(temperature, scaled(v, milli), c.label(), c.pci, label)
+			found[label] = scaled(v, milli)
+			out.Add(temperature, found[label], c.label(), c.pci, label)
 		}
 	}
 	for _, label := range main {
 		if v, ok := found[label]; ok {
 			out.Add(flussonicTemp, v, c.label(), c.pci)
+			hasMain = true
 			break
 		}
 	}
@@ -89,6 +91,7 @@ func addSensors(out *metric.Set, c card, main ...string) {
 	if ok && okMax && most > 0 {
 		out.Add(fan, now/most, c.label(), c.pci)
 	}
+	return hasMain
 }
 
 // addCard adds what is said of every card.

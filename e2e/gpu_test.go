@@ -3,6 +3,7 @@ package e2e
 import (
 	"bytes"
 	"debug/elf"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -180,15 +181,17 @@ func TestGPURelease(t *testing.T) {
 	a := m.start("--web.enable-lifecycle")
 	a.shows(gpuIsUp)
 	pid := a.child()
-	r, err := http.Post("http://"+a.address+"/-/gpu/release?for=1m", "", nil)
-	if err != nil {
-		t.Fatal(err)
+	release := func(d string) {
+		r, err := http.Post("http://"+a.address+"/-/gpu/release?for="+d, "", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer r.Body.Close()
+		if said, _ := io.ReadAll(r.Body); r.StatusCode != 200 || !strings.Contains(string(said), "released for "+d) {
+			t.Errorf("%s: %s", r.Status, said)
+		}
 	}
-	said, _ := io.ReadAll(r.Body)
-	r.Body.Close()
-	if r.StatusCode != 200 || !strings.Contains(string(said), "released for 1m0s") {
-		t.Errorf("%s: %s", r.Status, said)
-	}
+	release("1m0s")
 	if _, err := os.Stat(fmt.Sprintf("/proc/%d", pid)); pid == 0 || err == nil || a.child() != 0 {
 		t.Errorf("process %d still talks to the driver", pid)
 	}
@@ -196,6 +199,41 @@ func TestGPURelease(t *testing.T) {
 		t.Errorf("the driver library was not shut down: %q", log)
 	}
 	a.shows(`headend_gpu_probe_state{state="released"} 1`)
+	release("0s") // the work is done before its time
+	a.shows(gpuIsUp)
+}
+
+// What the child costs the machine: memory of its own, and its part of the pages of the program, which is the agent's too. Resident memory
+// counts those pages twice, and since Linux 6.18 by the 2 MiB.
+func TestGPUChildIsSmall(t *testing.T) {
+	m := newGPUMachine(t)
+	a := m.start()
+	a.shows(gpuIsUp)
+	pid := a.child()
+	var cost string
+	small := func() error {
+		b, err := os.ReadFile(fmt.Sprintf("/proc/%d/smaps_rollup", pid))
+		if err != nil {
+			t.Fatal(err)
+		}
+		kib := map[string]int{}
+		for line := range strings.Lines(string(b)) {
+			if f := strings.Fields(line); len(f) == 3 && f[2] == "kB" {
+				kib[f[0]], _ = strconv.Atoi(f[1])
+			}
+		}
+		cost = fmt.Sprintf("own %d KiB, with its part of shared pages %d KiB, resident %d KiB", kib["Anonymous:"], kib["Pss:"], kib["Rss:"])
+		if kib["Pss:"] == 0 || kib["Pss:"] >= 8<<10 || kib["Anonymous:"] >= 4<<10 {
+			return errors.New(cost)
+		}
+		return nil
+	}
+	eventually(t, 30*time.Second, small)
+	time.Sleep(3 * time.Second) // some rounds later it is as small
+	if err := small(); err != nil {
+		t.Error(err)
+	}
+	t.Log(cost)
 }
 
 // Nobody else ends the child when the agent is killed.
@@ -211,6 +249,73 @@ func TestGPUChildGoesWithTheAgent(t *testing.T) {
 	gone(t, pid)
 	if log, _ := os.ReadFile(m.lib + ".log"); string(log) != "shutdown\n" {
 		t.Errorf("the driver library was not shut down: %q", log)
+	}
+}
+
+// once runs a program's NVIDIA probe on a machine with a GPU of NVIDIA's.
+func (m *gpuMachine) once(program string) (metrics, said string) {
+	m.t.Helper()
+	file := filepath.Join(m.t.TempDir(), "agent.yml")
+	if err := os.WriteFile(file, nil, 0o644); err != nil {
+		m.t.Fatal(err)
+	}
+	var out, err bytes.Buffer
+	cmd := exec.Command(program, "probe", "--config.file="+file, "--path.sysfs="+m.sys, "gpu_nvidia")
+	cmd.Stdout, cmd.Stderr = &out, &err
+	if cmd.Run(); cmd.ProcessState.ExitCode() != 1 {
+		m.t.Errorf("%v: %s", cmd.ProcessState, err.String())
+	}
+	return out.String(), err.String()
+}
+
+// The release binary where there is a GPU and nobody has installed its driver.
+func TestGPUWithoutDriver(t *testing.T) {
+	if _, err := os.Stat("/dev/nvidiactl"); err == nil {
+		t.Skip("this machine has NVIDIA's driver")
+	}
+	m := newGPUMachine(t)
+	metrics, said := m.once(agentBinary(t))
+	for _, want := range []string{`headend_gpu_probe_state{state="absent"} 1`, gpuIsDown} {
+		if !strings.Contains(metrics, want+"\n") {
+			t.Errorf("there is no %s in\n%s", want, metrics)
+		}
+	}
+	if !strings.Contains(said, "there is no driver library: libnvidia-ml.so.1") {
+		t.Errorf("it says %q", said)
+	}
+}
+
+// Builds without NVIDIA's library pass the tests, and say what they lack.
+func TestGPUBuildsWithoutNVML(t *testing.T) {
+	m := newGPUMachine(t)
+	for name, b := range map[string]struct {
+		flags, env []string
+		foreign    bool
+	}{
+		"without cgo":       {env: []string{"CGO_ENABLED=0"}},
+		"with the tag":      {flags: []string{"-tags=nonvml,nethttpomithttp2"}},
+		"arm64 without cgo": {env: []string{"CGO_ENABLED=0", "GOARCH=arm64"}, foreign: true}, // with it: packaging/build
+	} {
+		t.Run(name, func(t *testing.T) {
+			m.t = t
+			program := filepath.Join(t.TempDir(), "agent")
+			goTool := func(args ...string) {
+				cmd := exec.Command("go", args...)
+				cmd.Dir, cmd.Env = "..", append(os.Environ(), b.env...)
+				if out, err := cmd.CombinedOutput(); err != nil {
+					t.Fatalf("go %s: %v\n%s", strings.Join(args, " "), err, out)
+				}
+			}
+			goTool(append(append([]string{"build"}, b.flags...), "-o", program, "./cmd/agent")...)
+			if b.foreign {
+				return
+			}
+			goTool(append(append([]string{"test"}, b.flags...), "./probe/gpu/...")...)
+			metrics, said := m.once(program)
+			if !strings.Contains(metrics, `headend_gpu_probe_state{state="not_built"} 1`+"\n") || !strings.Contains(said, "this build has no NVML") {
+				t.Errorf("it finds\n%sand says %q", metrics, said)
+			}
+		})
 	}
 }
 

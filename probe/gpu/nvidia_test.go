@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -366,9 +367,16 @@ func TestSmoke(t *testing.T) {
 	}
 }
 
-// A round with one GPU: CPU time of agent and child, and the child's memory when it has settled.
+// A round with one GPU, and with eight: CPU time of agent and child for each GPU, the child's start and its fake driver included.
 func BenchmarkRound(b *testing.B) {
+	for _, gpus := range []int{1, 8} {
+		b.Run(fmt.Sprintf("GPUs=%d", gpus), func(b *testing.B) { benchmarkRound(b, gpus) })
+	}
+}
+
+func benchmarkRound(b *testing.B, gpus int) {
 	m := newMachine(b, "t4", first)
+	m.set("DeviceGetCount", strconv.Itoa(gpus))
 	set := metric.NewSet(metric.NewTable(), 10_000)
 	var before, after syscall.Rusage
 	syscall.Getrusage(syscall.RUSAGE_SELF, &before)
@@ -383,8 +391,7 @@ func BenchmarkRound(b *testing.B) {
 	syscall.Getrusage(syscall.RUSAGE_SELF, &after)
 	child := m.sup.child
 	m.Close()
-	<-child.done
-	own := after.Utime.Nano() + after.Stime.Nano() - before.Utime.Nano() - before.Stime.Nano()
-	b.ReportMetric(float64(own)/1e3/float64(b.N), "agent-us/op")
-	b.ReportMetric(float64((child.cmd.ProcessState.UserTime()+child.cmd.ProcessState.SystemTime()).Microseconds())/float64(b.N), "child-us/op")
+	each := func(ns int64) float64 { return float64(ns) / 1e3 / float64(b.N) / float64(gpus) }
+	b.ReportMetric(each(after.Utime.Nano()+after.Stime.Nano()-before.Utime.Nano()-before.Stime.Nano()), "agent-us/GPU")
+	b.ReportMetric(each((child.cmd.ProcessState.UserTime() + child.cmd.ProcessState.SystemTime()).Nanoseconds()), "child-us/GPU")
 }

@@ -112,17 +112,19 @@ func read(in io.Reader, requests chan<- struct{}, term <-chan os.Signal, end cha
 	os.Exit(1)
 }
 
-// residentMemory reads /proc/self/statm.
+// residentMemory returns how much memory of the process is resident, in bytes; 0 where that cannot be told.
 func residentMemory() uint64 {
-	b, err := os.ReadFile("/proc/self/statm")
+	var b [64]byte
+	fd, err := syscall.Open("/proc/self/statm", syscall.O_RDONLY|syscall.O_CLOEXEC, 0)
 	if err != nil {
 		return 0
 	}
-	_, rest, _ := strings.Cut(string(b), " ")
-	resident, _, _ := strings.Cut(rest, " ")
-	pages, err := strconv.ParseUint(resident, 10, 64)
-	if err != nil {
+	n, _ := syscall.Read(fd, b[:])
+	syscall.Close(fd)
+	f := strings.Fields(string(b[:max(n, 0)])) // total, resident, in pages
+	if len(f) < 2 {
 		return 0
 	}
+	pages, _ := strconv.ParseUint(f[1], 10, 64)
 	return pages * uint64(os.Getpagesize())
 }

@@ -6,7 +6,7 @@ import "github.com/NVIDIA/go-nvml/pkg/nvml"
 
 const (
 	eventWaitMs  = 1  // what is there is there; 0 is not documented
-	eventsAtOnce = 32 // the rest waits for the next report
+	eventsAtOnce = 32 // the rest waits for the next report; a report takes maxGPUs kinds
 )
 
 // watch asks for the critical errors of a device. They queue until they are taken.

@@ -30,7 +30,7 @@ static const char *beside(const char *suffix) {
   return path;
 }
 
-// reread takes in the script where it is another file than before.
+// reread takes in the script where it is another file than before. It is done where a reading of all devices begins.
 static void reread(void) {
   static struct stat before;
   static char path[4096];
@@ -73,7 +73,6 @@ static u64 number(device_t d, const char *call, const char *field) {
 
 // enter does what the script wants of a call and returns its code.
 static int enter(device_t d, const char *call) {
-  reread();
   const char *what = text(d, call, "do");
   if (what && !strcmp(what, "hang")) for (;;) pause();
   if (what && !strcmp(what, "crash")) *(volatile int *)8 = 1;
@@ -105,7 +104,10 @@ static int value32(device_t d, const char *call, u32 *out) {
   return code;
 }
 
-int nvmlInit_v2(void) { return enter(NULL, "Init"); }
+int nvmlInit_v2(void) {
+  reread();
+  return enter(NULL, "Init");
+}
 int nvmlShutdown(void) {
   usleep((unsigned)number(NULL, "Shutdown", "us"));
   FILE *f = fopen(beside(".log"), "a");
@@ -124,7 +126,10 @@ static int copy(device_t d, const char *call, char *out, u32 size) {
 }
 
 int nvmlSystemGetDriverVersion(char *v, u32 n) { return copy(NULL, "SystemGetDriverVersion", v, n); }
-int nvmlDeviceGetCount_v2(u32 *n) { return value32(NULL, "DeviceGetCount", n); }
+int nvmlDeviceGetCount_v2(u32 *n) {
+  reread();
+  return value32(NULL, "DeviceGetCount", n);
+}
 int nvmlDeviceGetHandleByIndex_v2(u32 i, device_t *d) {
   if (i >= DEVICES) return INVALID;
   devices[i].index = (int)i;
@@ -136,7 +141,6 @@ int nvmlDeviceGetName(device_t d, char *v, u32 n) { return copy(d, "GetName", v,
 
 typedef struct { char legacy[16]; u32 domain, bus, device, id, subsystem; char bus_id[32]; } pci_t;
 static int pci(device_t d, pci_t *p) {
-  reread();
   memset(p, 0, sizeof *p);
   p->bus = text(d, "bus", "") ? (u32)number(d, "bus", "") : (u32)(0x3b + d->index);
   return OK;

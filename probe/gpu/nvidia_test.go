@@ -360,7 +360,9 @@ func TestSmoke(t *testing.T) {
 	if code := nvmlchild.Main([]string{"--smoke", "--rounds=2", "--library=" + m.lib}, strings.NewReader(""), &out, &said); code != 0 {
 		t.Fatalf("exit status %d: %s", code, said.String())
 	}
-	for _, want := range []string{"driver 550.54.14", "GPU 0 0000:3b:00.0 Tesla T4", "temp_gpu=71", "GetFanSpeed                  3 "} {
+	for _, want := range []string{"driver 550.54.14", "GPU 0 0000:3b:00.0 Tesla T4", "temp_gpu=71", "GetFanSpeed                  3 ",
+		"encoder capacity h264        0     100 %", "GetDecoderUtilization        0     22 % in 167000 us", "samples of kind 3            0     4 of 100, value type 1, from ",
+		"field 197                    0     1.23456789012e+11, value type 3", "critical errors: true"} {
 		if !strings.Contains(out.String(), want) {
 			t.Errorf("no %q in\n%s", want, out.String())
 		}

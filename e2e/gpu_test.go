@@ -166,9 +166,9 @@ func TestGPUChildEndsBeforeTheAgent(t *testing.T) {
 }
 
 // gone waits until a process is no more.
-func gone(t testing.TB, pid int) {
+func gone(t testing.TB, pid int, within time.Duration) {
 	t.Helper()
-	eventually(t, 10*time.Second, func() error {
+	eventually(t, within, func() error {
 		if b, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid)); err == nil && !bytes.Contains(b, []byte(") Z ")) {
 			return fmt.Errorf("process %d is still there", pid)
 		}
@@ -236,19 +236,31 @@ func TestGPUChildIsSmall(t *testing.T) {
 	t.Log(cost)
 }
 
-// Nobody else ends the child when the agent is killed.
+// Nobody else ends the child when the agent is killed; a call that does not return gets some time.
 func TestGPUChildGoesWithTheAgent(t *testing.T) {
-	m := newGPUMachine(t)
-	a := m.start()
-	a.shows(gpuIsUp)
-	pid := a.child()
-	if pid == 0 {
-		t.Fatal("there is no child")
-	}
-	a.kill()
-	gone(t, pid)
-	if log, _ := os.ReadFile(m.lib + ".log"); string(log) != "shutdown\n" {
-		t.Errorf("the driver library was not shut down: %q", log)
+	for _, c := range []struct {
+		state, script, log string
+		within             time.Duration
+	}{
+		{"ok", "", "shutdown\n", 10 * time.Second},
+		{"slow", "GetEncoderUtilization.do=hang", "", time.Minute},
+	} {
+		t.Run(c.state, func(t *testing.T) {
+			m := newGPUMachine(t)
+			a := m.start()
+			a.shows(gpuIsUp)
+			m.say(c.script)
+			a.shows(`headend_gpu_probe_state{state="` + c.state + `"} 1`)
+			pid := a.child()
+			if pid == 0 {
+				t.Fatal("there is no child")
+			}
+			a.kill()
+			gone(t, pid, c.within)
+			if log, _ := os.ReadFile(m.lib + ".log"); string(log) != c.log {
+				t.Errorf("the driver library's log is %q, want %q", log, c.log)
+			}
+		})
 	}
 }
 

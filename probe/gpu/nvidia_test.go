@@ -274,6 +274,30 @@ func TestReleaseClosesTheDriverInOrder(t *testing.T) {
 	has(t, m.again(), `headend_gpu_up{gpu="0",pci="0000:3b:00.0"} 1`)
 }
 
+// SIGTERM from elsewhere finds the child idle.
+func TestTerminatedChildClosesTheDriverInOrder(t *testing.T) {
+	m := newMachine(t, "t4", first)
+	m.good()
+	child := m.sup.child
+	child.cmd.Process.Signal(syscall.SIGTERM)
+	<-child.done
+	if log, _ := os.ReadFile(m.lib + ".log"); string(log) != "shutdown\n" || child.cmd.ProcessState.ExitCode() != 0 {
+		t.Errorf("%s, and the library's log is %q", child.cmd.ProcessState, log)
+	}
+	has(t, m.again(), `headend_gpu_up{gpu="0",pci="0000:3b:00.0"} 1`)
+}
+
+// The environment of the agent may hold secrets, and the driver's library is not ours.
+func TestChildGetsNoSecrets(t *testing.T) {
+	t.Setenv("PUSH_TOKEN", "hunter2")
+	m := newMachine(t, "t4", first)
+	m.good()
+	env, err := os.ReadFile(fmt.Sprintf("/proc/%d/environ", m.sup.child.cmd.Process.Pid))
+	if err != nil || strings.Contains(string(env), "hunter2") || !strings.Contains(string(env), "PATH=") {
+		t.Errorf("%q, %v", env, err)
+	}
+}
+
 func TestReloadKeepsChildReleaseAndCounts(t *testing.T) {
 	m := newMachine(t, "t4", first)
 	m.set("xid", "79", "xid.seq", "1")
@@ -357,7 +381,7 @@ func TestModuleVersion(t *testing.T) {
 func TestSmoke(t *testing.T) {
 	m := newMachine(t, "t4")
 	var out, said strings.Builder
-	if code := nvmlchild.Main([]string{"--smoke", "--rounds=2", "--library=" + m.lib}, strings.NewReader(""), &out, &said); code != 0 {
+	if code := nvmlchild.Main([]string{"--smoke", "--rounds=2", "--library=" + m.lib}, nil, &out, &said); code != 0 {
 		t.Fatalf("exit status %d: %s", code, said.String())
 	}
 	for _, want := range []string{"driver 550.54.14", "GPU 0 0000:3b:00.0 Tesla T4", "temp_gpu=71", "GetFanSpeed                  3 ",

@@ -9,13 +9,16 @@ import (
 	"runtime"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"headend-agent/internal/lean"
 )
 
-// lastGrace is how long the child waits for a call of the library to return when it is to end. Who waits for the child is more patient.
+// lastGrace is how long a call of the library gets to return when the child is to end and nobody is left to hurry it by SIGTERM.
 const lastGrace = 20 * time.Second
 
 // The child gives memory back when it has used all that it ever needs, and from time to time thereafter.
@@ -25,7 +28,7 @@ const (
 )
 
 // Main is the child. It returns its exit status.
-func Main(args []string, in io.Reader, stdout, stderr io.Writer) int {
+func Main(args []string, in *os.File, stdout, stderr io.Writer) int {
 	f := flag.NewFlagSet("gpu-child", flag.ContinueOnError)
 	f.SetOutput(stderr)
 	library := f.String(LibraryFlag, "", "driver library (default libnvidia-ml.so.1, found by the dynamic linker)")
@@ -45,14 +48,32 @@ func Main(args []string, in io.Reader, stdout, stderr io.Writer) int {
 }
 
 // serve loads the library and answers requests until in ends.
-func serve(library string, in io.Reader, answers io.Writer) int {
+func serve(library string, in *os.File, answers io.Writer) int {
+	var d *driver
+	var work sync.Mutex // held but while there is nothing to do
+	work.Lock()
 	signal.Ignore(syscall.SIGINT, syscall.SIGHUP) // a terminal's go to the agent too, and it knows what to do
 	term := make(chan os.Signal, 1)
 	signal.Notify(term, syscall.SIGTERM)
-	requests, end := make(chan struct{}, 1), make(chan struct{})
-	go read(in, requests, term, end)
+	go func() {
+		select {
+		case <-hangup(in):
+		case <-term:
+		}
+		go func() {
+			work.Lock()
+			d.close()
+			os.Exit(0)
+		}()
+		select { // a call may be stuck
+		case <-term:
+		case <-time.After(lastGrace):
+		}
+		os.Exit(1)
+	}()
 
-	d, first := open(library)
+	var first *Report
+	d, first = open(library)
 	if d != nil {
 		defer d.close()
 	}
@@ -65,51 +86,38 @@ func serve(library string, in io.Reader, answers io.Writer) int {
 	if first.RSS = residentMemory(); !send(first) || d == nil {
 		return 1
 	}
+	request := make([]byte, 1)
 	for n := 1; ; n++ {
-		select {
-		case <-end:
+		work.Unlock()
+		_, err := in.Read(request)
+		work.Lock()
+		if err != nil {
 			return 0
-		case <-requests:
-			r := d.sample()
-			r.RSS = residentMemory()
-			if !send(r) {
-				return 1
-			}
-			if n%leanEvery == settled {
-				lean.Out()
-			}
+		}
+		r := d.sample()
+		r.RSS = residentMemory()
+		if !send(r) {
+			return 1
+		}
+		if n%leanEvery == settled {
+			lean.Out()
 		}
 	}
 }
 
-// read takes requests until there is an end of them, or SIGTERM. A call may be stuck then: it gets lastGrace, and until a second signal.
-func read(in io.Reader, requests chan<- struct{}, term <-chan os.Signal, end chan<- struct{}) {
-	eof := make(chan struct{})
+// hangup is closed when the other end of a pipe is. It does not wake for what the pipe brings.
+func hangup(pipe *os.File) <-chan struct{} {
+	gone := make(chan struct{})
 	go func() {
-		defer close(eof)
-		b := make([]byte, 1)
+		defer close(gone)
+		fds := []unix.PollFd{{Fd: int32(pipe.Fd())}}
 		for {
-			if _, err := io.ReadFull(in, b); err != nil {
+			if _, err := unix.Poll(fds, -1); err != unix.EINTR {
 				return
-			}
-			if b[0] == SampleRequest {
-				select {
-				case requests <- struct{}{}:
-				default: // one is waiting, and the agent never sends two
-				}
 			}
 		}
 	}()
-	select {
-	case <-eof:
-	case <-term:
-	}
-	close(end)
-	select {
-	case <-term:
-	case <-time.After(lastGrace):
-	}
-	os.Exit(1)
+	return gone
 }
 
 // residentMemory returns how much memory of the process is resident, in bytes; 0 where that cannot be told.

@@ -73,7 +73,13 @@ func (m *gpuMachine) say(more ...string) {
 func (m *gpuMachine) start(flags ...string) *agent {
 	m.t.Helper()
 	yaml := config("127.0.0.1:1/") + "probes: {gpu_nvidia: {library: " + m.lib + "}}\n"
-	return startAgent(m.t, yaml, append(flags, "--path.sysfs="+m.sys)...)
+	a := startAgent(m.t, yaml, append(flags, "--path.sysfs="+m.sys)...)
+	m.t.Cleanup(func() { // the library writes its log at the end
+		pid := a.child()
+		a.kill()
+		gone(m.t, pid, time.Minute)
+	})
+	return a
 }
 
 // child returns the process that talks to the driver; 0 while there is none.

@@ -274,9 +274,8 @@ func testAMD(t *testing.T) {
 	has(t, text, `flussonic_gpu_enc{gpu="1",pci="0000:03:00.0"} 0`, "-flussonic_gpu_dec")
 }
 
-func TestCardWithoutDriverIsNotOurs(t *testing.T) {
+func TestCardOfAnotherIsNotOurs(t *testing.T) {
 	dir := t.TempDir()
-	addPCI(t, dir, "0000:00:02.0", vendorIntel, "0x3e92", "")
 	addPCI(t, dir, "0000:03:00.0", vendorAMD, "0x743f", "vfio-pci")
 	addPCI(t, dir, "0000:04:00.0", "0x1a03", "0x2000", "ast") // the console of a server
 	for _, k := range Kinds() {
@@ -284,6 +283,26 @@ func TestCardWithoutDriverIsNotOurs(t *testing.T) {
 			t.Errorf("%s found a GPU", k.Name)
 		}
 	}
+}
+
+// The agent starts beside the drivers.
+func TestDriverThatComesLater(t *testing.T) { synctest.Test(t, testDriverThatComesLater) }
+
+func testDriverThatComesLater(t *testing.T) {
+	dir := t.TempDir()
+	addPCI(t, dir, "0000:00:02.0", vendorIntel, "0x3e92", "")
+	env := probetest.Env(t, dir)
+	if !Kinds()[1].Auto(env) {
+		t.Fatal("the GPU was not found")
+	}
+	p := newIntelWith(env, (&units{denied: os.ErrPermission}).open)
+	if text, err := probetest.Collect(p); text != "" || err != nil {
+		t.Errorf("%q, %v", text, err)
+	}
+	addPCI(t, dir, "0000:00:02.0", vendorIntel, "0x3e92", "i915")
+	time.Sleep(lookAgain)
+	text, _ := probetest.Collect(p)
+	has(t, text, `headend_gpu_info{driver="i915",gpu="0",name="Intel 3e92",pci="0000:00:02.0",vendor="intel"} 1`)
 }
 
 func TestNoBus(t *testing.T) {

@@ -19,11 +19,11 @@ func Kinds() []probe.Kind {
 	}
 }
 
-// found tells whether there is a card of a vendor with a driver.
+// found tells whether there is a card of a vendor. Its driver may be loaded later.
 func found(vendor string) func(probe.Env) bool {
 	return func(env probe.Env) bool {
 		all, _ := cards(env.Sys)
-		return slices.ContainsFunc(all, of(vendor))
+		return slices.ContainsFunc(all, func(c card) bool { return c.vendor == vendor })
 	}
 }
 

@@ -138,6 +138,25 @@ func TestNumberOfGPUsChanges(t *testing.T) {
 	has(t, m.good(), `headend_gpu_up{gpu="0",pci="0000:3b:00.0"} 0`, `headend_gpu_up{gpu="0",pci="0000:3c:00.0"} 1`)
 }
 
+func TestFailingCountCostsNothing(t *testing.T) {
+	m := newMachine(t, "t4", first)
+	m.good()
+	m.set("DeviceGetCount.code", "999", "xid", "79", "xid.seq", "1")
+	has(t, m.good(), `headend_gpu_up{gpu="0",pci="0000:3b:00.0"} 1`, `flussonic_gpu_enc{gpu="0",pci="0000:3b:00.0"} 61`,
+		`headend_gpu_probe_errors_total{call="DeviceGetCount",code="999"} 1`, `headend_gpu_xid_errors_total{gpu="0",pci="0000:3b:00.0",xid="79"} 1`)
+}
+
+// NVML writes eight digits of an address's domain, the kernel four, or as many as it takes.
+func TestDomainsBeyondTheFirst(t *testing.T) {
+	m := newMachine(t, "t4", "0001:3b:00.0", "10000:3c:00.0")
+	m.set("DeviceGetCount", "2", "0.domain", "1", "1.domain", "65536")
+	text := m.good()
+	has(t, text, `headend_gpu_up{gpu="0",pci="0001:3b:00.0"} 1`, `headend_gpu_up{gpu="1",pci="10000:3c:00.0"} 1`)
+	if n := strings.Count(text, "\nheadend_gpu_up{"); n != 2 {
+		t.Errorf("%d GPUs in\n%s", n, text)
+	}
+}
+
 func TestGPUOnTheBusThatNVMLDoesNotSee(t *testing.T) {
 	m := newMachine(t, "t4", first, "0000:af:00.0")
 	has(t, m.good(), `headend_gpu_up{gpu="0",pci="0000:3b:00.0"} 1`, `headend_gpu_up{gpu="1",pci="0000:af:00.0"} 0`)

@@ -48,12 +48,11 @@ func (d *driver) sample() *Report {
 	return r
 }
 
-// enumerate finds the devices, anew where their number has changed or one has no handle.
+// enumerate finds the devices, anew where their number has changed or one has no handle. Where there is no number, they stay as they were.
 func (d *driver) enumerate() {
 	n, code := d.lib.DeviceGetCount()
 	if code != nvml.SUCCESS {
 		d.failed("DeviceGetCount", code)
-		d.gpus, d.count = nil, 0
 		return
 	}
 	n = min(n, maxGPUs)

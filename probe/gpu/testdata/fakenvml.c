@@ -142,6 +142,7 @@ int nvmlDeviceGetName(device_t d, char *v, u32 n) { return copy(d, "GetName", v,
 typedef struct { char legacy[16]; u32 domain, bus, device, id, subsystem; char bus_id[32]; } pci_t;
 static int pci(device_t d, pci_t *p) {
   memset(p, 0, sizeof *p);
+  p->domain = (u32)number(d, "domain", "");
   p->bus = text(d, "bus", "") ? (u32)number(d, "bus", "") : (u32)(0x3b + d->index);
   return OK;
 }

@@ -11,6 +11,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"headend-agent/probe/probetest"
 )
 
@@ -223,6 +225,49 @@ func testIntelByProcessesWherePMUIsDenied(t *testing.T) {
 	time.Sleep(2 * time.Second)
 	text, _ = probetest.Collect(p)
 	has(t, text, "-headend_gpu_engine_utilization_ratio", "-flussonic_gpu_enc")
+}
+
+// The driver xe tells cycles of a clock instead of time.
+func TestXeByProcesses(t *testing.T) { synctest.Test(t, testXeByProcesses) }
+
+func testXeByProcesses(t *testing.T) {
+	dir := t.TempDir()
+	addPCI(t, dir, "0000:03:00.0", vendorIntel, "0x56c0", "xe")
+	p := newIntelWith(probetest.Env(t, dir), (&units{}).open)
+	var text string
+	for i := range 2 {
+		for client, busy := range []int{2_000_000, 6_000_000} { // of twice 20,000,000
+			open(t, dir, 700+client, 5, fmt.Sprintf("drm-driver:\txe\ndrm-pdev:\t0000:03:00.0\ndrm-client-id:\t%d\ndrm-cycles-vcs:\t%d\n"+
+				"drm-total-cycles-vcs:\t%d\ndrm-engine-capacity-vcs:\t2\ndrm-cycles-rcs:\t0\ndrm-total-cycles-rcs:\t%d\n", client, 77+i*busy, 500+i*20_000_000, 500+i*20_000_000))
+		}
+		time.Sleep(time.Second)
+		text, _ = probetest.Collect(p)
+	}
+	if got := sample(t, text, `flussonic_gpu_enc{gpu="0",pci="0000:03:00.0"}`); got != 20 {
+		t.Errorf("flussonic_gpu_enc is %g, want 20", got)
+	}
+	has(t, text, `headend_gpu_engine_utilization_ratio{engine="video",gpu="0",pci="0000:03:00.0"} 0.2`, `headend_gpu_engine_utilization_ratio{engine="graphics",gpu="0",pci="0000:03:00.0"} 0`)
+}
+
+// A counter that every machine has: the clock of a CPU.
+func TestOpenPerf(t *testing.T) {
+	e, err := openPerf(unix.PERF_TYPE_SOFTWARE, unix.PERF_COUNT_SW_CPU_CLOCK, 0)
+	if errors.Is(err, unix.EACCES) || errors.Is(err, unix.EPERM) || errors.Is(err, unix.ENOSYS) {
+		t.Skipf("this machine does not let us: %v", err)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer e.Close()
+	before, err1 := e.Read()
+	time.Sleep(time.Millisecond)
+	after, err2 := e.Read()
+	if err1 != nil || err2 != nil || after < before+uint64(time.Millisecond) {
+		t.Errorf("%d, %v; a millisecond later %d, %v", before, err1, after, err2)
+	}
+	if _, err := openPerf(unix.PERF_TYPE_SOFTWARE, 1<<40, 0); err == nil {
+		t.Error("a counter that there is not was opened")
+	}
 }
 
 // amdgpu makes a machine with one, beside one of NVIDIA's, which has the first index.

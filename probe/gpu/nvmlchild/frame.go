@@ -68,10 +68,11 @@ func CutFrame(b []byte) (r *Report, rest []byte, missing int, err error) {
 	if len(b) < 4 {
 		return nil, b, 4 - len(b), nil
 	}
-	n := int(binary.BigEndian.Uint32(b))
-	if n > frameLimit {
-		return nil, b, 0, fmt.Errorf("%w of %d bytes", errFrame, n)
+	size := binary.BigEndian.Uint32(b)
+	if size > frameLimit {
+		return nil, b, 0, fmt.Errorf("%w of %d bytes", errFrame, size)
 	}
+	n := int(size)
 	if len(b) < 4+n {
 		return nil, b, 4 + n - len(b), nil
 	}

@@ -219,6 +219,12 @@ func testIntelByProcessesWherePMUIsDenied(t *testing.T) {
 		t.Errorf("video is %g, want half", got)
 	}
 	has(t, text, `headend_gpu_engine_utilization_ratio{engine="graphics",gpu="0",pci="0000:00:02.0"} 0`)
+	open(t, dir, 701, 5, fmt.Sprintf(info, 13, 0, 10_000_000_000)) // since the highest, a second
+	time.Sleep(2 * time.Second)
+	text, _ = probetest.Collect(p)
+	if got := sample(t, text, `headend_gpu_engine_utilization_ratio{engine="video",gpu="0",pci="0000:00:02.0"}`); got != 0.25 {
+		t.Errorf("video is %g, want a quarter", got)
+	}
 	os.RemoveAll(filepath.Join(dir, "proc/700"))
 	os.RemoveAll(filepath.Join(dir, "proc/701"))
 	open(t, dir, 702, 5, fmt.Sprintf(info, 14, 0, 4_000_000_000)) // how long ago it did that, nobody knows
@@ -314,9 +320,10 @@ func testAMD(t *testing.T) {
 		t.Errorf("flussonic_gpu_dec is %g, want 75", got)
 	}
 	os.RemoveAll(filepath.Join(dir, "proc/900"))
+	writeFile(t, filepath.Join(dir, "sys/bus/pci/devices/0000:03:00.0/vcn_busy_percent"), "30\n")
 	time.Sleep(2 * time.Second)
 	text, _ = probetest.Collect(p)
-	has(t, text, `flussonic_gpu_enc{gpu="1",pci="0000:03:00.0"} 0`, "-flussonic_gpu_dec")
+	has(t, text, `flussonic_gpu_enc{gpu="1",pci="0000:03:00.0"} 30`, "-flussonic_gpu_dec") // nobody is seen to use it
 }
 
 func TestCardOfAnotherIsNotOurs(t *testing.T) {

@@ -88,6 +88,8 @@ func TestRateOf0BesideLivingSessionsIsUnknown(t *testing.T) {
 	m := newMachine(t, "t4", first)
 	m.set("GetEncoderStats.fps", "0", "GetEncoderStats.latency", "0")
 	has(t, m.good(), "-headend_gpu_encoder_fps", "-headend_gpu_encoder_latency_seconds", `headend_gpu_encoder_sessions{codec="h264",gpu="0",pci="0000:3b:00.0"} 2`)
+	m.set("GetEncoderStats", "0", "GetEncoderStats.fps", "50") // and what is said of no session at all is none
+	has(t, m.good(), "-headend_gpu_encoder_fps")
 }
 
 func TestCardWithoutEncoderHasNoEncoderLoad(t *testing.T) {
@@ -121,10 +123,12 @@ func TestLostGPUCostsOnlyItself(t *testing.T) {
 	m.set("0.lost", "15")
 	text := m.good()
 	has(t, text, `headend_gpu_up{gpu="0",pci="0000:3b:00.0"} 0`, `-flussonic_gpu_enc{gpu="0"`, `flussonic_gpu_enc{gpu="1",pci="0000:3c:00.0"} 5`,
-		`headend_gpu_probe_errors_total{call="GetTemperature",code="15"} 1`)
+		`headend_gpu_probe_errors_total{call="GetTemperature",code="15"} 1`, `-headend_gpu_probe_errors_total{call="GetPowerUsage"`)
 	if !strings.Contains(text, `headend_gpu_info{driver="550.54.14",gpu="0",name="Tesla T4",pci="0000:3b:00.0"`) {
 		t.Errorf("a lost GPU has no name any more:\n%s", text)
 	}
+	m.set("0.lost", "999") // of what no call works is lost too
+	has(t, m.good(), `headend_gpu_up{gpu="0",pci="0000:3b:00.0"} 0`, `headend_gpu_up{gpu="1",pci="0000:3c:00.0"} 1`)
 	m.set("0.lost", "")
 	has(t, m.good(), `headend_gpu_up{gpu="0",pci="0000:3b:00.0"} 1`)
 }
@@ -255,9 +259,10 @@ func TestNoLibrary(t *testing.T) {
 
 func TestXIDsAreCountedAndOutliveTheChild(t *testing.T) {
 	m := newMachine(t, "t4", first)
+	m.set("DeviceGetCount", "2")
 	has(t, m.good(), "-headend_gpu_xid_errors_total")
 	m.set("xid", "79", "xid.seq", "2")
-	has(t, m.good(), `headend_gpu_xid_errors_total{gpu="0",pci="0000:3b:00.0",xid="79"} 2`)
+	has(t, m.good(), `headend_gpu_xid_errors_total{gpu="0",pci="0000:3b:00.0",xid="79"} 2`, `-headend_gpu_xid_errors_total{gpu="1"`)
 	m.set("xid", "31", "xid.seq", "3")
 	m.good()
 	m.set("GetPowerUsage.do", "crash", "xid.seq", "0")
@@ -319,7 +324,7 @@ func TestChildGetsNoSecrets(t *testing.T) {
 
 func TestReloadKeepsChildReleaseAndCounts(t *testing.T) {
 	m := newMachine(t, "t4", first)
-	m.set("xid", "79", "xid.seq", "1")
+	m.set("xid", "79", "xid.seq", "1", "DeviceGetCount", "2") // the second is not on the bus that we see
 	m.good()
 	pid := m.sup.child.cmd.Process.Pid
 	next := func(library string) *nvidia {
@@ -330,8 +335,9 @@ func TestReloadKeepsChildReleaseAndCounts(t *testing.T) {
 		p.(probe.Heir).Inherit(m.nvidia)
 		return p.(*nvidia)
 	}
+	m.set("DeviceGetCount", "1")
 	m.nvidia = next(m.lib)
-	has(t, m.good(), `headend_gpu_xid_errors_total{gpu="0",pci="0000:3b:00.0",xid="79"} 1`)
+	has(t, m.good(), `headend_gpu_up{gpu="1",pci="0000:3c:00.0"} 0`, `headend_gpu_xid_errors_total{gpu="0",pci="0000:3b:00.0",xid="79"} 1`)
 	if got := m.sup.child.cmd.Process.Pid; got != pid {
 		t.Errorf("child %d, want %d", got, pid)
 	}

@@ -190,6 +190,14 @@ func TestBackoffGrows(t *testing.T) {
 		s.notBefore = time.Time{}
 		s.round()
 	}
+	s.mode, s.notBefore = "ok", time.Time{}
+	s.until()
+	s.child.started = time.Now().Add(-time.Hour) // one that has worked that long begins anew
+	s.child.cmd.Process.Kill()
+	s.round()
+	if got := time.Until(s.notBefore); got > time.Minute {
+		t.Errorf("after an hour without a failure: %s, want a minute", got)
+	}
 }
 
 func TestGrowingChildIsRecycled(t *testing.T) {

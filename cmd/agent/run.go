@@ -84,6 +84,9 @@ type sender struct {
 // settled is when all has been used that the agent uses again and again.
 const settled = 30 * time.Second
 
+// driverGrace is how long the stop waits for drivers to close what probes hold open. systemd gives it 20 s.
+const driverGrace = 12 * time.Second
+
 // newAgent builds the parts. Its errors are about the configuration.
 func newAgent(o *options, cfg *config.Config, log *slog.Logger) (*agent, error) {
 	a := &agent{
@@ -152,15 +155,19 @@ func (a *agent) run(ctx context.Context) {
 	a.systemd.stopping()
 	stopProbes()
 	a.runner.Stop()
-	var closing sync.WaitGroup
-	closing.Go(a.runner.Close) // a driver may take its time
+	closed := make(chan struct{})
+	go func() { defer close(closed); a.runner.Close() }()
 	a.stopSenders()
 	if err := a.buffer.Close(); err != nil {
 		a.log.Warn("not everything is safe", "error", err)
 	}
 	closePages()
 	web.Wait()
-	closing.Wait()
+	select {
+	case <-closed:
+	case <-time.After(driverGrace - time.Since(start)):
+		a.log.Warn("a driver keeps a device open")
+	}
 	a.log.Info("headend-agent has stopped", "took", time.Since(start).Round(time.Millisecond))
 }
 

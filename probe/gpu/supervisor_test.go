@@ -139,6 +139,16 @@ func TestChildThatTheKernelKeepsHasNoSuccessor(t *testing.T) {
 	s.until()
 }
 
+// The stop waits for a child that ends in order, and no longer for one that the kernel does not let go than anything may help.
+func TestStopGivesUp(t *testing.T) {
+	s := newSupervisor(nil, func() string { return "" }, limits{step: 10 * time.Millisecond}, slog.New(slog.DiscardHandler))
+	s.before = &process{done: make(chan struct{})}
+	s.stop()
+	if _, err := s.read(context.Background(), whole); !errors.Is(err, errReleased) {
+		t.Errorf("a stopped supervisor says %v", err)
+	}
+}
+
 // A round that is over before the answer has come is no reason to end the child: the next gets a fresh answer. What the late one told
 // once only is not lost.
 func TestSlowAnswerOutlivesItsRound(t *testing.T) {

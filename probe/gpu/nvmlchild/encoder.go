@@ -49,8 +49,8 @@ func readSessions(d *driver, g *gpu) nvml.Return {
 	return code
 }
 
-// history reads the driver's buffer of utilization samples: average and maximum of those that are new. At first all are: they reach
-// back some ten seconds.
+// history reads the driver's buffer of utilization samples: average and maximum of those that are new. At first all are, as far
+// back as the driver remembers.
 func history(key string, kind nvml.SamplingType) call {
 	return call{"GetSamples", symbols("GetSamples"), func(_ *driver, g *gpu) nvml.Return {
 		since := g.seen[kind]

@@ -55,8 +55,9 @@ func startProcess(args ...string) (*process, error) {
 	p.cmd = &exec.Cmd{
 		Path: "/proc/self/exe", // the very program, even when an upgrade has replaced its file
 		Args: append([]string{"headend-agent", ChildCommand}, args...),
-		// To collect garbage touches half of the program; the child does it by itself, and gives back what it took.
-		Env: []string{"GOMAXPROCS=1", "GOGC=off", "GOMEMLIMIT=16MiB", "MALLOC_ARENA_MAX=1"},
+		// To collect garbage touches half of the program; the child does it by itself, and gives back what it took. Its heap is smaller
+		// than a huge page.
+		Env: []string{"GOMAXPROCS=1", "GOGC=off", "GOMEMLIMIT=16MiB", "GODEBUG=disablethp=1", "MALLOC_ARENA_MAX=1"},
 		// The driver library may print what it likes: answers have a pipe of their own.
 		Stdin: childIn, Stdout: &p.said, Stderr: &p.said, ExtraFiles: []*os.File{childOut}, WaitDelay: time.Second,
 	}

@@ -166,7 +166,6 @@ func (a *agent) run(ctx context.Context) {
 	select {
 	case <-closed:
 	case <-time.After(driverGrace - time.Since(start)):
-		a.log.Warn("a driver keeps a device open")
 	}
 	a.log.Info("headend-agent has stopped", "took", time.Since(start).Round(time.Millisecond))
 }

@@ -13,6 +13,8 @@ import (
 	"syscall"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"headend-agent/buffer"
 	"headend-agent/internal/config"
 	"headend-agent/internal/lean"
@@ -44,12 +46,14 @@ func runCommand(args []string, _, stderr io.Writer) int {
 	return 0
 }
 
-// frugal makes the garbage collector keep less spare memory than it does by default: rounds make little garbage, so half of the
-// spare costs no measurable CPU time. GOGC in the environment has the last word.
+// frugal makes the garbage collector keep less spare memory than it does by default: rounds make little garbage, so a quarter of the
+// spare costs no measurable CPU time. GOGC in the environment has the last word. Huge pages, which some systems hand out unasked,
+// would make a third more of a heap of this size.
 func frugal() {
 	if os.Getenv("GOGC") == "" {
-		debug.SetGCPercent(50)
+		debug.SetGCPercent(25)
 	}
+	_ = unix.Prctl(unix.PR_SET_THP_DISABLE, 1, 0, 0, 0)
 }
 
 // agent is the daemon: the parts, and what flows between them.

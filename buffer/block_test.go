@@ -151,7 +151,7 @@ func TestBookIsReadInPieces(t *testing.T) {
 		}
 	}
 	for i, r := range read.series {
-		if r.Labels != c.k.series[i].Labels || r.Desc().Name != c.k.series[i].Desc().Name || r.Desc().Type != c.k.series[i].Desc().Type {
+		if r.Labels.Packed() != c.k.series[i].Labels.Packed() || r.Desc().Name != c.k.series[i].Desc().Name || r.Desc().Type != c.k.series[i].Desc().Type {
 			t.Fatalf("series %d is %v, want %v", i, r.Labels, c.k.series[i].Labels)
 		}
 		text = append(text, r.Labels.String())

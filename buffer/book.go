@@ -1,7 +1,6 @@
 package buffer
 
 import (
-	"cmp"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -63,13 +62,14 @@ func (k *book) add(refs []metric.Ref) uint32 {
 			fresh = append(fresh, r)
 		}
 	}
-	slices.SortFunc(fresh, func(a, b metric.Ref) int { return cmp.Compare(a.Labels, b.Labels) })
-	last := metric.Labels("")
+	slices.SortFunc(fresh, func(a, b metric.Ref) int { return a.Labels.Compare(b.Labels) })
+	var last, labels []byte
 	for _, r := range fresh {
 		k.numbers[r] = uint32(len(k.series))
 		k.series = append(k.series, r)
-		k.bytes += 4 + len(r.Labels) - sharedPrefix(last, r.Labels)
-		last = r.Labels
+		labels = r.Labels.Append(labels[:0])
+		k.bytes += 4 + len(labels) - sharedPrefix(last, labels)
+		last, labels = labels, last
 	}
 	ids := make([]uint32, len(refs))
 	var h maphash.Hash
@@ -126,13 +126,14 @@ func (k *book) appendSince(dst []byte, from mark) []byte {
 		dst = appendText(append(dst, byte(d.Type)), string(d.Unit))
 	}
 	dst = binary.AppendUvarint(dst, uint64(len(k.series)-from.series))
-	last := metric.Labels("")
+	var last, labels []byte
 	for _, r := range k.series[from.series:] {
 		dst = binary.AppendUvarint(dst, uint64(index[r.Desc()]))
-		shared := sharedPrefix(last, r.Labels)
+		labels = r.Labels.Append(labels[:0])
+		shared := sharedPrefix(last, labels)
 		dst = binary.AppendUvarint(dst, uint64(shared))
-		dst = appendText(dst, string(r.Labels[shared:]))
-		last = r.Labels
+		dst = append(binary.AppendUvarint(dst, uint64(len(labels)-shared)), labels[shared:]...)
+		last, labels = labels, last
 	}
 	dst = binary.AppendUvarint(dst, uint64(len(k.lists)-from.lists))
 	for _, ids := range k.lists[from.lists:] {
@@ -158,7 +159,7 @@ func (k *book) families(from int) (all []*metric.Desc, index map[*metric.Desc]in
 	return all, index
 }
 
-func sharedPrefix(a, b metric.Labels) int {
+func sharedPrefix(a, b []byte) int {
 	n := 0
 	for n < len(a) && n < len(b) && a[n] == b[n] {
 		n++

@@ -66,7 +66,7 @@ type sampleKey struct {
 	ms     int64
 }
 
-func key(s metric.Ref, ms int64) sampleKey { return sampleKey{s.Labels, ms} }
+func key(s metric.Ref, ms int64) sampleKey { return sampleKey{s.Labels.Packed(), ms} }
 
 func smallConfig(path string) Config {
 	return Config{Path: path, Size: 4 * units.MiB, Memory: units.MiB, CommitInterval: model.Duration(30 * time.Second)}

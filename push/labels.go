@@ -71,7 +71,7 @@ func (s *shaper) remember(ref metric.Ref, out shape) {
 }
 
 // merge appends own and external labels to scratch, sorted; a series' own label wins. It tells whether none of them had to.
-func (s *shaper) merge(own metric.Labels) (whole bool) {
+func (s *shaper) merge(own metric.Interned) (whole bool) {
 	ext, whole := s.external, true
 	for n, v := range own.All() {
 		for len(ext) > 0 && ext[0].Name < n {

@@ -78,22 +78,29 @@ func (l Labels) All() iter.Seq2[string, string] {
 
 // cutString takes one length and its bytes off s.
 func cutString(s string) (head, rest string, ok bool) {
-	var n uint64
+	n, rest := cutUvarint(s)
+	if len(rest) == len(s) || n > uint64(len(rest)) {
+		return "", "", false
+	}
+	return rest[:n], rest[n:], true
+}
+
+// cutUvarint takes a number of up to 5 bytes off s; where there is none, all of s is left.
+func cutUvarint(s string) (n uint64, rest string) {
 	for i := 0; i < len(s) && i < 5; i++ {
 		n |= uint64(s[i]&0x7f) << (7 * i)
 		if s[i] < 0x80 {
-			if n > uint64(len(s)-i-1) {
-				return "", "", false
-			}
-			return s[i+1 : i+1+int(n)], s[i+1+int(n):], true
+			return n, s[i+1:]
 		}
 	}
-	return "", "", false
+	return 0, s
 }
 
 // Get returns the value of a label, or "".
-func (l Labels) Get(name string) string {
-	for n, v := range l.All() {
+func (l Labels) Get(name string) string { return get(l.All(), name) }
+
+func get(all iter.Seq2[string, string], name string) string {
+	for n, v := range all {
 		if n == name {
 			return v
 		}
@@ -129,13 +136,13 @@ func uvarintLen(n int) int {
 }
 
 // String returns the set as PromQL writes it.
-func (l Labels) String() string { return string(l.appendText(nil)) }
+func (l Labels) String() string { return string(appendText(nil, l.All())) }
 
 // appendText appends name{label="value",...}.
-func (l Labels) appendText(b []byte) []byte {
-	b = append(b, l.Name()...)
+func appendText(b []byte, all iter.Seq2[string, string]) []byte {
+	b = append(b, get(all, NameLabel)...)
 	open := byte('{')
-	for n, v := range l.All() {
+	for n, v := range all {
 		if n == NameLabel {
 			continue
 		}

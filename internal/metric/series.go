@@ -1,7 +1,7 @@
 package metric
 
 import (
-	"strings"
+	"hash/maphash"
 	"sync"
 	"sync/atomic"
 	"weak"
@@ -9,7 +9,7 @@ import (
 
 // Series is one interned label set. There is one Series for a label set in a Table: compare by pointer.
 type Series struct {
-	Labels Labels
+	Labels Interned
 	desc   atomic.Pointer[Desc]
 }
 
@@ -30,15 +30,17 @@ func (s *Series) Desc() *Desc {
 // Table interns series. It holds them weakly: one that nobody refers to any more is forgotten.
 type Table struct {
 	mu     sync.Mutex
-	series map[Labels]weak.Pointer[Series]
-	sweep  int // size at which the dead are cleared out
+	pairs  *pairs
+	seed   maphash.Seed
+	series map[uint64]weak.Pointer[Series] // by hash of the labels
+	sweep  int                             // size at which the dead are cleared out
 }
 
 const firstSweep = 4096
 
 // NewTable returns an empty table. A process needs one, shared by all parts.
 func NewTable() *Table {
-	return &Table{series: map[Labels]weak.Pointer[Series]{}, sweep: firstSweep}
+	return &Table{pairs: newPairs(), seed: maphash.MakeSeed(), series: map[uint64]weak.Pointer[Series]{}, sweep: firstSweep}
 }
 
 // Intern returns the series with these labels. d, if not nil, becomes its Desc; labels may share memory with a buffer
@@ -46,26 +48,38 @@ func NewTable() *Table {
 func (t *Table) Intern(labels Labels, d *Desc) Ref {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if s := t.series[labels].Value(); s != nil {
-		if d != nil && s.desc.Load() != d {
-			s.desc.Store(d)
+	key := maphash.String(t.seed, string(labels))
+	s := t.series[key].Value()
+	known := s != nil && s.Labels.is(labels)
+	switch {
+	case known:
+	case s != nil: // of the same hash: so rare that it may do without being shared
+		s = &Series{Labels: Interned{pairs: t.pairs, code: spell(labels)}}
+	default:
+		if len(t.series) >= t.sweep {
+			t.clear()
 		}
-		return s
+		s = &Series{Labels: Interned{pairs: t.pairs, code: t.pairs.encode(labels)}}
+		t.series[key] = weak.Make(s)
 	}
-	if len(t.series) >= t.sweep {
-		for l, w := range t.series {
-			if w.Value() == nil {
-				delete(t.series, l)
-			}
-		}
-		t.sweep = max(firstSweep, 2*len(t.series))
-	}
-	s := &Series{Labels: Labels(strings.Clone(string(labels)))}
-	if d != nil {
+	if d != nil && s.desc.Load() != d {
 		s.desc.Store(d)
 	}
-	t.series[s.Labels] = weak.Make(s)
 	return s
+}
+
+// clear drops dead series, and the pairs that only they had.
+func (t *Table) clear() {
+	used := t.pairs.marks()
+	for key, w := range t.series {
+		if s := w.Value(); s != nil {
+			used.mark(s.Labels.code)
+		} else {
+			delete(t.series, key)
+		}
+	}
+	t.pairs.release(used)
+	t.sweep = max(firstSweep, 2*len(t.series))
 }
 
 // Len returns how many series the table knows, dead ones that are not cleared out yet included.

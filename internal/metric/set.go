@@ -16,9 +16,11 @@ type Set struct {
 
 	// Add's memory: which label values stand for which series.
 	seed    maphash.Seed
-	known   map[uint64]*entry
-	order   []*entry // of the last run
-	next    []*entry // of this one
+	known   map[uint64]*entry   // by hash; one whose place is taken has the next that is free
+	mended  map[*entry][]string // the values of those that the series' labels do not give back
+	order   []*entry            // of the last run
+	next    []*entry            // of this one
+	scratch []Label
 	sweepAt time.Time
 	gen     int64 // number of this run
 	swept   int64 // and of the run at the last sweep
@@ -36,11 +38,9 @@ type Set struct {
 
 // entry is a descriptor and label values, already interned.
 type entry struct {
-	desc   *Desc
-	values []string
-	ref    Ref
-	gen    int64
-	clash  *entry // another one with the same hash
+	desc *Desc
+	ref  Ref
+	gen  int64
 }
 
 type ownTime struct {
@@ -54,7 +54,7 @@ const forgetAfter = time.Hour
 
 // NewSet returns an empty Set. A run may add at most limit series; what is beyond is counted and dropped.
 func NewSet(t *Table, limit int) *Set {
-	return &Set{table: t, limit: limit, seed: maphash.MakeSeed(), known: map[uint64]*entry{}}
+	return &Set{table: t, limit: limit, seed: maphash.MakeSeed(), known: map[uint64]*entry{}, mended: map[*entry][]string{}}
 }
 
 // Add adds a sample. labelValues go with d.Labels; an empty value leaves its label out. An absent reading is no
@@ -64,7 +64,7 @@ func (s *Set) Add(d *Desc, value float64, labelValues ...string) {
 		panic("metric: " + d.Name + " got a wrong number of label values")
 	}
 	var e *entry
-	if i := len(s.next); i < len(s.order) && s.order[i].is(d, labelValues) {
+	if i := len(s.next); i < len(s.order) && s.is(s.order[i], d, labelValues) {
 		e = s.order[i]
 	} else if e = s.find(d, labelValues); e == nil {
 		return
@@ -74,8 +74,8 @@ func (s *Set) Add(d *Desc, value float64, labelValues ...string) {
 	s.put(e.ref, value)
 }
 
-func (e *entry) is(d *Desc, values []string) bool {
-	return e.desc == d && slices.Equal(e.values, values)
+func (s *Set) is(e *entry, d *Desc, values []string) bool {
+	return e.desc == d && (e.ref.Labels.has(d, values) || len(s.mended) > 0 && s.mended[e] != nil && slices.Equal(s.mended[e], values))
 }
 
 // find looks up or makes the entry; nil at the limit.
@@ -88,8 +88,8 @@ func (s *Set) find(d *Desc, values []string) *entry {
 		h.WriteString(v)
 	}
 	key := h.Sum64()
-	for e := s.known[key]; e != nil; e = e.clash {
-		if e.is(d, values) {
+	for ; s.known[key] != nil; key++ {
+		if e := s.known[key]; s.is(e, d, values) {
 			return e
 		}
 	}
@@ -97,20 +97,24 @@ func (s *Set) find(d *Desc, values []string) *entry {
 		s.over++
 		return nil
 	}
-	ls := make([]Label, 0, len(values)+1)
-	ls = append(ls, Label{NameLabel, d.Name})
-	e := &entry{desc: d, values: make([]string, len(values)), clash: s.known[key]}
+	s.scratch = append(s.scratch[:0], Label{NameLabel, d.Name})
 	for i, v := range values {
-		ls = append(ls, Label{d.Labels[i], v})
+		s.scratch = append(s.scratch, Label{d.Labels[i], v})
 	}
-	e.ref = s.table.Intern(NewLabels(ls), d)
-	for i, v := range values { // the series' own copy, where it was not mended
-		if e.values[i] = e.ref.Labels.Get(d.Labels[i]); e.values[i] != v {
-			e.values[i] = strings.Clone(v)
-		}
+	e := &entry{desc: d, ref: s.table.Intern(NewLabels(s.scratch), d)}
+	if !e.ref.Labels.has(d, values) {
+		s.mended[e] = cloned(values)
 	}
 	s.known[key] = e
 	return e
+}
+
+func cloned(values []string) []string {
+	all := make([]string, len(values))
+	for i, v := range values {
+		all[i] = strings.Clone(v)
+	}
+	return all
 }
 
 // Intern returns the Ref of a label set, for probes that keep Refs by themselves and use AddRef. d may be shared
@@ -252,19 +256,10 @@ func (s *Set) sweep() {
 		return
 	}
 	s.sweepAt = now.Add(forgetAfter)
-	for key, first := range s.known {
-		var kept *entry
-		for e := first; e != nil; {
-			clash := e.clash
-			if e.gen > s.swept {
-				e.clash, kept = kept, e
-			}
-			e = clash
-		}
-		if kept == nil {
+	for key, e := range s.known {
+		if e.gen <= s.swept {
 			delete(s.known, key)
-		} else {
-			s.known[key] = kept
+			delete(s.mended, e)
 		}
 	}
 	s.swept = s.gen

@@ -73,7 +73,7 @@ func (f *family) append(b []byte, name string) []byte {
 	b = append(append(append(b, "# TYPE "...), name...), ' ')
 	b = append(append(b, f.textType()...), '\n')
 	for _, l := range f.lines {
-		b = append(l.ref.Labels.appendText(b), ' ')
+		b = append(appendText(b, l.ref.Labels.All()), ' ')
 		b = append(appendValue(b, l.value), '\n')
 	}
 	return b

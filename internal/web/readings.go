@@ -8,7 +8,7 @@ import (
 
 // reading is a sample of the last round.
 type reading struct {
-	labels metric.Labels
+	labels metric.Interned
 	value  float64
 }
 

@@ -45,6 +45,10 @@ type Env struct {
 	Hostname string
 	Tuners   *TunerNames  // what this machine's media servers call its tuners
 	Log      *slog.Logger // named after the probe; write to it on changes of state only
+
+	// Owners tells which probe that runs has which of the vendor's names, flussonic_*: a probe that relays what others write leaves
+	// those out, since a name has one owner. It is complete when the first probe runs.
+	Owners map[string]string
 }
 
 // RootFile returns where a file of the machine, like /etc/os-release, is found.

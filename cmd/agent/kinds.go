@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"os"
 	"slices"
+	"strings"
 	"time"
 
 	"headend-agent/internal/config"
@@ -47,6 +48,7 @@ func instances(c *config.Config, env probe.Env, log *slog.Logger) ([]probe.Insta
 	env.Tuners = &probe.TunerNames{} // of these probes alone; after a reload they hand it on themselves
 	var all []probe.Instance
 	seen := map[string]string{}
+	env.Owners = map[string]string{}
 	add := func(k probe.Kind, s *config.Section) error {
 		env := env
 		env.Log = log.With("probe", k.Name)
@@ -79,6 +81,11 @@ func instances(c *config.Config, env probe.Env, log *slog.Logger) ([]probe.Insta
 			return fmt.Errorf("%s: the same target as in %s; remove one", s.Where(), first)
 		}
 		seen[string(i.Source())] = s.Where()
+		for _, d := range k.Descs {
+			if strings.HasPrefix(d.Name, "flussonic_") {
+				env.Owners[d.Name] = k.Name
+			}
+		}
 		all = append(all, i)
 		return nil
 	}

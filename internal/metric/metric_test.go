@@ -89,6 +89,15 @@ func TestSetTimesOfTheSource(t *testing.T) {
 	check(t, run(), want)
 	check(t, run(), want)
 	s.Reset()
+	for value := range 3 {
+		s.AddRef(s.Intern(metric.LabelsOf("own"), up), float64(value), 700)
+	}
+	s.AddRef(s.Intern(metric.LabelsOf("now"), up), 4, 0)
+	check(t, finish(s, s.End), "@700 own=0\n@1000 now=4\n")
+	if _, repeats := s.Counts(); repeats != 2 {
+		t.Errorf("%d repeats, want 2", repeats)
+	}
+	s.Reset()
 	check(t, finish(s, s.End), "@1000 now=stale\n") // only the series without times of their own
 }
 
@@ -202,6 +211,27 @@ func BenchmarkSteadyRound(b *testing.B) {
 		s.End(metric.Round{Source: "bench"}, yield)
 	}
 	b.ReportMetric(float64(b.N*len(devices))/b.Elapsed().Seconds(), "samples/s")
+}
+
+// Label values that cannot be kept as they are still stand for the same series, at no cost.
+func TestMendedValuesAreSteady(t *testing.T) {
+	s := metric.NewSet(metric.NewTable(), 100)
+	var last []metric.Ref
+	run := func() {
+		s.Reset()
+		s.Add(bytesTotal, 1, "bad\xff", "x")
+		s.Add(bytesTotal, 2, "worse\xff\xfe", "")
+		s.Add(bytesTotal, 3, "good", "x")
+		s.End(metric.Round{}, func(r metric.Round) { last = r.Series })
+	}
+	run()
+	first := last
+	if n := testing.AllocsPerRun(100, run); n > 0 {
+		t.Errorf("%v allocations a run", n)
+	}
+	if len(first) != 3 || &first[0] != &last[0] || first[0].Labels.Get("device") != "bad\uFFFD" {
+		t.Errorf("%v, then %v", first, last)
+	}
 }
 
 func TestSteadyRoundDoesNotAllocate(t *testing.T) {

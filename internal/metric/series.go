@@ -48,7 +48,7 @@ func NewTable() *Table {
 func (t *Table) Intern(labels Labels, d *Desc) Ref {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	key := maphash.String(t.seed, string(labels))
+	key := t.hash(labels)
 	s := t.series[key].Value()
 	known := s != nil && s.Labels.is(labels)
 	switch {
@@ -67,6 +67,8 @@ func (t *Table) Intern(labels Labels, d *Desc) Ref {
 	}
 	return s
 }
+
+func (t *Table) hash(l Labels) uint64 { return maphash.String(t.seed, string(l)) }
 
 // clear drops dead series, and the pairs that only they had.
 func (t *Table) clear() {

@@ -29,6 +29,7 @@ type Set struct {
 	refs    []Ref
 	values  []float64
 	own     []ownTime
+	newest  map[Ref]int64 // the time of a series of own that was yielded last
 	startMs int64
 	last    []Ref // of the newest round that was not all stale markers
 	live    bool  // last was sent, and not ended by stale markers
@@ -54,7 +55,7 @@ const forgetAfter = time.Hour
 
 // NewSet returns an empty Set. A run may add at most limit series; what is beyond is counted and dropped.
 func NewSet(t *Table, limit int) *Set {
-	return &Set{table: t, limit: limit, seed: maphash.MakeSeed(), known: map[uint64]*entry{}, mended: map[*entry][]string{}}
+	return &Set{table: t, limit: limit, seed: maphash.MakeSeed(), known: map[uint64]*entry{}, mended: map[*entry][]string{}, newest: map[Ref]int64{}}
 }
 
 // Add adds a sample. labelValues go with d.Labels; an empty value leaves its label out. An absent reading is no
@@ -230,6 +231,7 @@ func (s *Set) Fail(at Round, yield func(Round)) {
 
 // endOwn yields one round for each time that the source gave by itself.
 func (s *Set) endOwn(at Round, yield func(Round)) {
+	clear(s.newest)
 	slices.SortStableFunc(s.own, func(a, b ownTime) int { return int(min(max(a.ms-b.ms, -1), 1)) })
 	at.StartMs, at.Epoch, at.Unset = 0, 0, false
 	for from := 0; from < len(s.own); {
@@ -238,8 +240,14 @@ func (s *Set) endOwn(at Round, yield func(Round)) {
 		r.TimeMs = s.own[from].ms
 		r.Series, r.Values = nil, nil
 		for ; to < len(s.own) && s.own[to].ms == r.TimeMs; to++ {
-			r.Series = append(r.Series, s.own[to].ref)
-			r.Values = append(r.Values, s.own[to].value)
+			x := s.own[to]
+			if last, ok := s.newest[x.ref]; ok && x.ms == last {
+				s.repeats++
+				continue
+			}
+			s.newest[x.ref] = x.ms
+			r.Series = append(r.Series, x.ref)
+			r.Values = append(r.Values, x.value)
 		}
 		yield(r)
 		from = to

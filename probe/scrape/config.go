@@ -111,6 +111,11 @@ func (c *Config) targetLabels(u *url.URL, hostname string) labels.Labels {
 	return labels.FromMap(ls)
 }
 
+// ofThisHost tells whether the series of the target are those of the agent's own host.
+func (c *Config) ofThisHost(u *url.URL) bool {
+	return loopback(u.Hostname()) && c.Labels["instance"] == ""
+}
+
 func loopback(host string) bool {
 	ip, err := netip.ParseAddr(host)
 	return host == "localhost" || err == nil && ip.IsLoopback()

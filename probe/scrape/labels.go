@@ -12,33 +12,38 @@ import (
 	"headend-agent/internal/metric"
 )
 
-// learn makes the series that p stands at, by Prometheus' rules; nil where relabelling drops it.
-func (r *relay) learn(p textparse.Parser, out *metric.Set) (metric.Ref, error) {
+// learn makes the series that p stands at, by Prometheus' rules: without a Ref where relabelling drops it, or another probe has its name.
+func (r *relay) learn(p textparse.Parser, out *metric.Set) (known, error) {
+	k := known{edition: r.edition}
 	var own labels.Labels
 	p.Labels(&own)
 	exposed := own.Get(model.MetricNameLabel)
 	if name, twice := own.HasDuplicateLabelNames(); twice {
-		return nil, fmt.Errorf("label name %q comes twice in a series of %q", name, exposed)
+		return k, fmt.Errorf("label name %q comes twice in a series of %q", name, exposed)
 	}
 	r.builder.Reset(own)
 	r.addTarget(own)
 	if !relabel.ProcessBuilder(r.builder, r.relabel...) {
-		return nil, nil
+		return k, nil
 	}
 	all := r.builder.Labels()
 	name := all.Get(model.MetricNameLabel)
 	if name == "" {
-		return nil, errors.New("a series has no metric name")
+		return k, errors.New("a series has no metric name")
 	}
 	if !all.IsValid(model.UTF8Validation) {
-		return nil, fmt.Errorf("series %s has a name that is not valid", all)
+		return k, fmt.Errorf("series %s has a name that is not valid", all)
 	}
 	if err := r.limits.check(all); err != nil {
-		return nil, err
+		return k, err
+	}
+	if k.owned = r.owners[name] != ""; k.owned {
+		return k, nil
 	}
 	r.scratch = r.scratch[:0]
 	all.Range(func(l labels.Label) { r.scratch = append(r.scratch, metric.Label{Name: l.Name, Value: l.Value}) })
-	return out.Intern(metric.NewLabels(r.scratch), r.desc(exposed, name)), nil
+	k.ref = out.Intern(metric.NewLabels(r.scratch), r.desc(exposed, name))
+	return k, nil
 }
 
 // addTarget adds the target's labels. One that the series has too is kept as exported_NAME, or wins with honor_labels.

@@ -36,6 +36,7 @@ type rules struct {
 	ownTimes    ownTimes
 	relabel     []*relabel.Config
 	limits      limits
+	owners      map[string]string // of names that are left out: see probe.Env
 }
 
 // ownTimes says what becomes of timestamps in the exposition.
@@ -48,7 +49,10 @@ const (
 )
 
 // counts tell of one run, as Prometheus' scrape_* series do.
-type counts struct{ scraped, kept, added int }
+type counts struct {
+	scraped, kept, added int
+	owned                int // left out, since another probe has the name
+}
 
 // relay turns expositions of one source into samples. It remembers what each series' text stands for.
 type relay struct {
@@ -56,8 +60,8 @@ type relay struct {
 	lines    *lines
 	marked   []byte // a chunk of OpenMetrics with an end of its own
 	seeds    [2]maphash.Seed
-	run      uint64
-	edition  uint64 // of the metadata
+	run      uint32
+	edition  uint32 // of the metadata
 	known    map[textKey]*known
 	families map[string]*family
 	descs    map[string]*metric.Desc
@@ -75,8 +79,9 @@ func (r *relay) key(text []byte) textKey {
 // known is a series as the exposition writes it. ref is nil where relabelling drops it.
 type known struct {
 	ref     metric.Ref
-	run     uint64 // the last one it came in
-	edition uint64 // of the metadata it was learned under
+	run     uint32 // the last one it came in
+	edition uint32 // of the metadata it was learned under
+	owned   bool   // dropped by rules.owners
 }
 
 // forgetBeyond is how many series that no longer come are remembered beside as many as do.
@@ -115,6 +120,7 @@ func (r *relay) read(body io.Reader, format string, out *metric.Set) (counts, er
 	var n counts
 	r.run++
 	r.lines.reset()
+	defer func() { r.forget(n.scraped) }() // after a failure, too
 	limit := r.limits.bytes
 	if limit <= 0 {
 		limit = 1 << 62
@@ -145,7 +151,6 @@ func (r *relay) read(body io.Reader, format string, out *metric.Set) (counts, er
 	if format == openMetricsType && !ended {
 		return n, errors.New("data does not end with # EOF")
 	}
-	r.forget(n.scraped)
 	return n, nil
 }
 
@@ -209,7 +214,8 @@ func (r *relay) samples(p textparse.Parser, out *metric.Set, n *counts) error {
 				k = &known{}
 				r.known[key] = k
 			}
-			k.ref, k.edition = fresh, r.edition
+			fresh.run = k.run
+			*k = fresh
 		}
 		if k.ref != nil {
 			n.kept++
@@ -220,6 +226,9 @@ func (r *relay) samples(p textparse.Parser, out *metric.Set, n *counts) error {
 				return fmt.Errorf("more than sample_limit %d samples", r.limits.samples)
 			}
 			out.AddRef(k.ref, value, ms)
+		}
+		if k.owned {
+			n.owned++
 		}
 		k.run = r.run
 	}

@@ -40,6 +40,8 @@ type target struct {
 	relay    *relay
 	unzip    *gzip.Reader
 	report   []metric.Ref // of targetDescs, with the target's labels
+	dropped  metric.Ref
+	own      ownNames
 }
 
 func newTarget(decode func(any) error, env probe.Env) (probe.Probe, error) {
@@ -64,11 +66,14 @@ func newTarget(decode func(any) error, env probe.Env) (probe.Probe, error) {
 	if c.EnableCompression == nil && !loopback(u.Hostname()) || c.EnableCompression != nil && *c.EnableCompression {
 		r.Header.Set("Accept-Encoding", "gzip")
 	}
-	t := &target{url: u, request: r, client: client, fallback: fallbackTypes[c.FallbackProtocol]}
+	t := &target{url: u, request: r, client: client, fallback: fallbackTypes[c.FallbackProtocol], own: ownNames{log: env.Log}}
 	t.relay = newRelay(rules{
 		target: c.targetLabels(u, env.Hostname), honorLabels: c.HonorLabels, relabel: c.MetricRelabelConfigs,
 		limits: limits{int64(c.BodySizeLimit), c.SampleLimit, c.LabelLimit, c.LabelNameLimit, c.LabelValueLimit},
 	}, &lines{size: chunkSize})
+	if c.ofThisHost(u) {
+		t.relay.owners = env.Owners
+	}
 	if !c.HonorTimestamps {
 		t.relay.ownTimes = ignoreTimes
 	}
@@ -100,23 +105,36 @@ func (t *target) Collect(ctx context.Context, out *metric.Set) error {
 	out.Amend(4, float64(n.added))
 	if err != nil {
 		out.Rewind(mark)
+	} else {
+		out.Amend(0, 1)
+		t.own.count(n.owned)
+	}
+	if t.own.total > 0 {
+		out.AddRef(t.dropped, float64(t.own.total), 0)
+	}
+	if err != nil {
 		return &probe.Partial{Err: err}
 	}
-	out.Amend(0, 1)
 	return nil
 }
 
 func (t *target) addReport(out *metric.Set) {
 	if t.report == nil {
 		for _, d := range targetDescs {
-			ls := []metric.Label{{Name: metric.NameLabel, Value: d.Name}}
-			t.relay.target.Range(func(l labels.Label) { ls = append(ls, metric.Label{Name: l.Name, Value: l.Value}) })
-			t.report = append(t.report, out.Intern(metric.NewLabels(ls), d))
+			t.report = append(t.report, t.intern(out, d))
 		}
+		t.dropped = t.intern(out, dropped, metric.Label{Name: "reason", Value: "own_name"})
 	}
 	for _, ref := range t.report {
 		out.AddRef(ref, 0, 0)
 	}
+}
+
+// intern makes a series of the target itself.
+func (t *target) intern(out *metric.Set, d *metric.Desc, own ...metric.Label) metric.Ref {
+	ls := append(own, metric.Label{Name: metric.NameLabel, Value: d.Name})
+	t.relay.target.Range(func(l labels.Label) { ls = append(ls, metric.Label{Name: l.Name, Value: l.Value}) })
+	return out.Intern(metric.NewLabels(ls), d)
 }
 
 func (t *target) scrape(ctx context.Context, out *metric.Set) (counts, error) {

@@ -17,7 +17,7 @@ var (
 	textfileMtime = &metric.Desc{Name: "node_textfile_mtime_seconds", Help: "Unix time of the last change of a file that was read.",
 		Type: metric.Gauge, Unit: metric.Seconds, Labels: []string{"file"}}
 	textfileError = &metric.Desc{Name: "node_textfile_scrape_error", Help: "Whether a directory or file could not be read.", Type: metric.Gauge}
-	textfileDescs = []*metric.Desc{textfileMtime, textfileError}
+	textfileDescs = []*metric.Desc{textfileMtime, textfileError, dropped}
 )
 
 // TextfileConfig names where scripts leave *.prom files.
@@ -35,6 +35,8 @@ type textfile struct {
 	patterns []string
 	files    map[string]*relay
 	lines    *lines // of all of them
+	owners   map[string]string
+	own      ownNames
 }
 
 func newTextfile(decode func(any) error, env probe.Env) (probe.Probe, error) {
@@ -50,7 +52,9 @@ func newTextfile(decode func(any) error, env probe.Env) (probe.Probe, error) {
 			return nil, fmt.Errorf("directory %q: %w", d, err)
 		}
 	}
-	return &textfile{patterns: c.Directories, files: map[string]*relay{}, lines: &lines{size: chunkSize, whole: true}}, nil
+	return &textfile{
+		patterns: c.Directories, files: map[string]*relay{}, lines: &lines{size: chunkSize, whole: true}, owners: env.Owners, own: ownNames{log: env.Log},
+	}, nil
 }
 
 // Collect emits nothing where there is no directory.
@@ -62,19 +66,25 @@ func (p *textfile) Collect(_ context.Context, out *metric.Set) error {
 	out.Add(textfileError, 0)
 	errs := []error{err}
 	seen := map[string]*relay{}
+	owned := 0
 	for _, path := range paths {
 		r := p.files[path]
 		if r == nil {
-			r = newRelay(rules{ownTimes: refuseTimes, limits: limits{bytes: textfileLimit}}, p.lines)
+			r = newRelay(rules{ownTimes: refuseTimes, limits: limits{bytes: textfileLimit}, owners: p.owners}, p.lines)
 		}
 		seen[path] = r
 		mark := out.Mark()
-		if err := p.read(path, r, out); err != nil {
+		n, err := p.read(path, r, out)
+		if err != nil {
 			out.Rewind(mark)
 			errs = append(errs, fmt.Errorf("read %s: %w", path, err))
 		}
+		owned += n.owned
 	}
 	p.files = seen
+	if p.own.count(owned); p.own.total > 0 {
+		out.Add(dropped, float64(p.own.total), "own_name")
+	}
 	if err := errors.Join(errs...); err != nil {
 		out.Amend(0, 1)
 		return &probe.Partial{Err: err}
@@ -103,22 +113,23 @@ func (p *textfile) list() (paths []string, found bool, err error) {
 	return slices.Compact(paths), found, err
 }
 
-func (p *textfile) read(path string, r *relay, out *metric.Set) error {
+func (p *textfile) read(path string, r *relay, out *metric.Set) (counts, error) {
 	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0) // a pipe must not block
 	if err != nil {
-		return err
+		return counts{}, err
 	}
 	defer f.Close()
 	info, err := f.Stat()
 	if err != nil {
-		return err
+		return counts{}, err
 	}
 	if !info.Mode().IsRegular() {
-		return errors.New("not a regular file")
+		return counts{}, errors.New("not a regular file")
 	}
-	if _, err := r.read(f, textType, out); err != nil {
-		return err
+	n, err := r.read(f, textType, out)
+	if err != nil {
+		return counts{}, err
 	}
 	out.Add(textfileMtime, float64(info.ModTime().UnixNano())/1e9, path)
-	return nil
+	return n, nil
 }

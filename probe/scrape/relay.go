@@ -126,13 +126,16 @@ func (r *relay) read(body io.Reader, format string, out *metric.Set) (counts, er
 		limit = 1 << 62
 	}
 	ended := false
-	for {
+	for first := true; ; first = false {
 		chunk, err := r.lines.next(body, limit)
 		if err == io.EOF {
 			break
 		}
 		if err != nil {
 			return n, err
+		}
+		if first && bytes.HasPrefix(bytes.TrimSpace(chunk), []byte("<")) {
+			return n, errors.New("body is HTML, not an exposition")
 		}
 		if ended {
 			return n, errors.New("unexpected data after # EOF")

@@ -71,8 +71,6 @@ func (f *flussonic) read(ctx context.Context, c *client, run *run) error {
 		}
 		f.askAt = now.Add(askAgain)
 	}
-	version := f.version
-	serverErr := f.readServer(ctx, c, run)
 	list := f.list
 	if f.old {
 		list = f.oldList
@@ -81,6 +79,8 @@ func (f *flussonic) read(ctx context.Context, c *client, run *run) error {
 		f.base = ""
 		return err
 	}
+	version := f.version
+	serverErr := f.readServer(ctx, c, run) // last, so that where it is slow it costs itself alone
 	if f.version != version && version != "" {
 		f.base = ""
 	}
@@ -99,9 +99,9 @@ func (f *flussonic) find(ctx context.Context, c *client) error {
 	}
 	var refused error
 	for _, base := range bases {
-		err := c.json(ctx, base+"/streams?limit=1&select=name", (*scanner).skip)
+		err := f.ask(ctx, c, base+"/streams?limit=1&select=name")
 		if isStatus(err, http.StatusBadRequest) {
-			err = c.json(ctx, base+"/streams?limit=1", (*scanner).skip)
+			err = f.ask(ctx, c, base+"/streams?limit=1")
 		}
 		if err == nil {
 			f.base = base
@@ -117,7 +117,7 @@ func (f *flussonic) find(ctx context.Context, c *client) error {
 	if bases[0] == "" {
 		return refused
 	}
-	err := c.json(ctx, flussonicOldBase+"/server", (*scanner).skip)
+	err := f.askOld(ctx, c)
 	switch {
 	case err == nil:
 		f.base, f.old = flussonicOldBase, true
@@ -128,7 +128,37 @@ func (f *flussonic) find(ctx context.Context, c *client) error {
 	return err
 }
 
+// ask tells whether a path has a list of streams.
+func (f *flussonic) ask(ctx context.Context, c *client, path string) error {
+	listed := false
+	err := c.json(ctx, path, func(s *scanner) {
+		for k := range s.fields() {
+			listed = listed || string(k) == "streams" && s.peek() == '['
+			s.skip()
+		}
+	})
+	if err == nil && !listed {
+		err = c.wrap(path, errNoStreams)
+	}
+	return err
+}
+
+// askOld tells whether the API before v3 has its list.
+func (f *flussonic) askOld(ctx context.Context, c *client) error {
+	listed := false
+	err := c.json(ctx, flussonicOldBase+"/media", func(s *scanner) {
+		listed = s.peek() == '['
+		s.skip()
+	})
+	if err == nil && !listed {
+		err = c.wrap(flussonicOldBase+"/media", errNoStreams)
+	}
+	return err
+}
+
+var errNoStreams = errors.New("answer has no list of streams")
+
 // notHere tells answers that may mean that another path has the API: a path that is not known, not let in, or is somebody's web page.
 func notHere(err error) bool {
-	return errors.Is(err, errHTML) || isStatus(err, http.StatusNotFound, http.StatusForbidden, http.StatusMethodNotAllowed, http.StatusNotImplemented)
+	return errors.Is(err, errHTML) || errors.Is(err, errNoStreams) || isStatus(err, http.StatusNotFound, http.StatusForbidden, http.StatusMethodNotAllowed, http.StatusNotImplemented)
 }

@@ -69,7 +69,7 @@ func (f *flussonic) page(ctx context.Context, c *client, run *run, cursor string
 		}
 	})
 	if err == nil && !listed {
-		err = c.wrap(path, errors.New("answer has no list of streams"))
+		err = c.wrap(path, errNoStreams)
 	}
 	return next, err
 }

@@ -292,6 +292,16 @@ func TestFlussonicFindsItsAPI(t *testing.T) {
 	t.Run("second path", func(t *testing.T) {
 		up(t, flussonicOver(t, &fakeFlussonic{generation: "23", prefix: "/flussonic", streams: streams23(), server: server23()}, ""))
 	})
+	t.Run("somebody else at the first path", func(t *testing.T) {
+		old := &fakeFlussonic{generation: "21", streams: streams21(), server: object{"version": "21.01"}}
+		up(t, flussonicOver(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if strings.HasPrefix(r.URL.Path, "/streamer/") {
+				fmt.Fprint(w, `{"result":"ok"}`)
+				return
+			}
+			old.ServeHTTP(w, r)
+		}), ""))
+	})
 	t.Run("path in the URL", func(t *testing.T) {
 		s := flussonicAt(t, "http://flussonic/edge/api/v3/", "")
 		s.client.http.Transport = direct{&fakeFlussonic{generation: "25", prefix: "/edge", streams: streams25(), server: server25()}}
@@ -512,6 +522,68 @@ func TestFlussonicStreamNames(t *testing.T) {
 	}
 	if len(got) != len(names) || cut != 2 || len(slices.Compact(slices.Sorted(slices.Values(got)))) != len(names) {
 		t.Errorf("%d of %d names, %d of them cut: %.600q", len(got), len(names), cut, got)
+	}
+}
+
+// What is no UTF-8 is replaced; what is too long to be a label anywhere is cut.
+func TestFlussonicHostileTexts(t *testing.T) {
+	long := strings.Repeat("x", 100_000)
+	f := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		switch {
+		case strings.HasSuffix(r.URL.Path, "/streams"):
+			fmt.Fprintf(w, `{"streams":[{"name":"a%sb","stats":{"alive":true}},{"name":"%s","stats":{"alive":true,"status":"%s"}},{"name":"","stats":{"alive":true}},{"name":null},{"name":7}]}`,
+				"\xff", long, long)
+		case strings.HasSuffix(r.URL.Path, "/config/stats"):
+			fmt.Fprintf(w, `{"server_version":"%s","build":"%s","partitions":[{"path":"%s","device":"%s","usage":50}]}`, long, long, long, long)
+		default:
+			w.WriteHeader(404)
+		}
+	})
+	s := flussonicOver(t, f, "")
+	got, err := readings(t, s)
+	if err != nil || count(got, "headend_stream_alive") != 2 || got["headend_stream_alive{server=\"flussonic\",stream=\"a\uFFFDb\"}"] != 1 {
+		t.Errorf("%v, %.300v", err, got)
+	}
+	for series := range got {
+		if len(series) > 3*nameLimit {
+			t.Errorf("a series of %d bytes: %.100s", len(series), series)
+		}
+	}
+	for key := range s.names.known {
+		if len(key) > nameLimit {
+			t.Errorf("a name of %d bytes is kept", len(key))
+		}
+	}
+}
+
+// Where the server is slow to tell of itself, the streams are there all the same.
+func TestFlussonicSlowServerFigures(t *testing.T) {
+	t.Parallel()
+	f := &fakeFlussonic{generation: "25", streams: streams25(), server: server25()}
+	release := make(chan struct{})
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if strings.HasSuffix(r.URL.Path, "/config/stats") {
+			<-release
+			return
+		}
+		f.ServeHTTP(w, r)
+	}))
+	defer s.Close()
+	defer close(release)
+	ctx, cancel := context.WithTimeout(t.Context(), 4*time.Second)
+	defer cancel()
+	out := metric.NewSet(metric.NewTable(), 1000)
+	err := flussonicAt(t, s.URL, "").Collect(ctx, out)
+	alive := 0
+	out.End(metric.Round{}, func(r metric.Round) {
+		for _, ref := range r.Series {
+			if ref.Labels.Name() == "headend_stream_alive" {
+				alive++
+			}
+		}
+	})
+	if !errors.Is(err, context.DeadlineExceeded) || alive != 2 || ctx.Err() != nil {
+		t.Errorf("%d streams, %v; the run itself: %v", alive, err, ctx.Err())
 	}
 }
 

@@ -58,8 +58,11 @@ func (n *names) take(raw []byte) *name {
 	}
 	x := n.known[string(raw)]
 	if x == nil {
-		x = &name{label: cutName(string(raw))}
-		n.known[string(raw)] = x
+		label := cutName(string(raw)) // stands for the name, which may be far too long to be kept
+		if x = n.known[label]; x == nil {
+			x = &name{label: label}
+			n.known[label] = x
+		}
 	}
 	if x.run == n.run {
 		return nil

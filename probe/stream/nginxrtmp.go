@@ -68,7 +68,7 @@ func (p *nginxRTMP) read(ctx context.Context, c *client, run *run) error {
 	err := p.page(ctx, c, func(path, text string) {
 		switch path {
 		case "nginx_version":
-			version = text
+			version = cutName(text)
 		case "uptime":
 			sum.started = p.boot.since(number(text), now)
 		case "bw_in":
@@ -118,7 +118,8 @@ func (p *nginxRTMP) page(ctx context.Context, c *client, each func(path, text st
 }
 
 func elements(body io.Reader, each func(path, text string)) error {
-	r := bufio.NewReaderSize(io.LimitReader(body, xmlLimit), headOfPage)
+	limited := &io.LimitedReader{R: body, N: xmlLimit}
+	r := bufio.NewReaderSize(limited, headOfPage)
 	if head, _ := r.Peek(headOfPage); looksHTML(head) {
 		return errors.New("answers HTML, not the XML of rtmp_stat")
 	}
@@ -128,6 +129,9 @@ func elements(body io.Reader, each func(path, text string)) error {
 	seen := false
 	for {
 		token, err := d.Token()
+		if err != nil && limited.N <= 0 {
+			return fmt.Errorf("answer exceeds %d bytes", xmlLimit)
+		}
 		if err == io.EOF && seen {
 			return nil
 		}

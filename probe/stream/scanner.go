@@ -281,11 +281,11 @@ func parseNumber(b []byte) (float64, bool) {
 	return v, err == nil
 }
 
-// string takes a text, or a number as its digits.
+// string takes a text, cut as names are, or a number as its digits.
 func (s *scanner) string(into *string) {
 	if s.peek() == '"' {
 		if t, ok := s.text(); ok && string(t) != *into {
-			*into = string(t)
+			*into = cutName(string(t))
 		}
 		return
 	}

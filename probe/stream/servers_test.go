@@ -1,6 +1,7 @@
 package stream
 
 import (
+	"bytes"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
@@ -85,6 +86,30 @@ func TestOtherServersFail(t *testing.T) {
 			if up, ok := got[`headend_stream_up{server="`+kind+`"}`]; !ok || up != 0 || len(got) != 1 {
 				t.Errorf("%s, %s: left %v", kind, c.name, got)
 			}
+		}
+	}
+}
+
+// An answer that never ends is cut, and said to be too long.
+func TestEndlessAnswers(t *testing.T) {
+	t.Parallel()
+	for kind := range recorded {
+		head, block := `{"code":0,"x":[`, bytes.Repeat([]byte("1,"), 1<<15)
+		if kind == "nginx_rtmp" {
+			head, block = "<rtmp>", bytes.Repeat([]byte("<a>1</a>"), 1<<12)
+		}
+		s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			fmt.Fprint(w, head)
+			for {
+				if _, err := w.Write(block); err != nil {
+					return
+				}
+			}
+		}))
+		got, err := readings(t, serverAt(t, kind, s.URL, ""))
+		s.Close()
+		if err == nil || !strings.Contains(err.Error(), "answer exceeds") || len(got) != 1 {
+			t.Errorf("%s: %v, %v", kind, err, got)
 		}
 	}
 }

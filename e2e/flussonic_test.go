@@ -66,6 +66,14 @@ func (f *fakeFlussonic) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	seconds := int(time.Since(f.started).Seconds())
 	switch {
+	case r.URL.Path == "/flussonic/api/metrics":
+		w.Header().Set("Content-Type", "text/plain; version=0.0.4")
+		fmt.Fprint(w, f.vendorText(seconds))
+	case strings.HasSuffix(r.URL.Path, "/streams") && strings.Contains(r.Header.Get("Accept"), "application/openmetrics-text"):
+		limit := 100
+		fmt.Sscan(r.URL.Query().Get("limit"), &limit)
+		w.Header().Set("Content-Type", "application/openmetrics-text; version=1.0.0")
+		fmt.Fprint(w, f.openMetrics(limit, seconds))
 	case strings.HasSuffix(r.URL.Path, "/streams"):
 		list := []object{}
 		for i, name := range f.streams {
@@ -101,4 +109,42 @@ func (f *fakeFlussonic) stream(i int, name string, seconds int) object {
 		"dvr_info":  object{"disk_size": 1 << 40, "depth": 7 * day, "duration": 7*day - 30},
 		"dvr_write": object{"segments_written_fast": seconds, "segments_written_slow": 0, "segments_failed": 0},
 	}}
+}
+
+// vendorText is the server's own exposition, of the names that its guide lists.
+func (f *fakeFlussonic) vendorText(seconds int) string {
+	var b strings.Builder
+	for _, name := range []string{"boot_time_seconds", "memory_usage", "clients", "streams", "opened_files", "scheduler_load", "cpu_usage"} {
+		fmt.Fprintf(&b, "# TYPE flussonic_%s gauge\nflussonic_%s 7\n", name, name)
+	}
+	fmt.Fprint(&b, "# TYPE flussonic_version_info gauge\nflussonic_version_info{version=\"25.11\"} 1\n",
+		"flussonic_disk_size{path=\"/\"} 7\nflussonic_disk_usage{path=\"/\"} 7\nflussonic_disk_io_usage{device=\"sda\"} 7\n",
+		"flussonic_net_input_bytes{interface=\"eth7\"} 7\nflussonic_net_output_bytes{interface=\"eth7\"} 7\nflussonic_dvb_card_strength{name=\"a\"} 7\n",
+		"flussonic_gpu_dec{gpu=\"0\"} 7\nflussonic_gpu_enc{gpu=\"0\"} 7\nflussonic_gpu_temp{gpu=\"0\"} 7\n")
+	for _, name := range []string{"client_delay", "bytes_in", "bytes_out", "bitrate", "start_running_at", "retry_count", "client_count", "dvr_info_disk_size", "dvr_info_depth", "dvr_info_duration"} {
+		fmt.Fprintf(&b, "# TYPE flussonic_stream_%s gauge\n", name)
+		for _, s := range f.streams {
+			fmt.Fprintf(&b, "flussonic_stream_%s{stream=%q} %d\n", name, s, seconds)
+		}
+	}
+	return b.String()
+}
+
+// openMetrics is how newer versions write their stream list on request: names without the prefix.
+func (f *fakeFlussonic) openMetrics(limit, seconds int) string {
+	var b strings.Builder
+	b.WriteString("# TYPE stream_bitrate gauge\n")
+	for i, s := range f.streams {
+		if i < limit {
+			fmt.Fprintf(&b, "stream_bitrate{name=%q,server_id=\"x\"} 3000\n", s)
+		}
+	}
+	b.WriteString("# TYPE stream_input_bytes counter\n")
+	for i, s := range f.streams {
+		if i < limit {
+			fmt.Fprintf(&b, "stream_input_bytes_total{name=%q,server_id=\"x\"} %d\n", s, seconds)
+		}
+	}
+	b.WriteString("# EOF\n")
+	return b.String()
 }

@@ -153,7 +153,7 @@ func remedy(kind, text string) string {
 		return "the source is too slow or stuck: dmesg; or give " + kind + ": {timeout: ...} more"
 	case has("expired"):
 		return "renew the server's certificate; if it is new, this host's clock is wrong: timedatectl set-ntp true"
-	case has("404", "answers HTML"):
+	case has("404", "HTML"):
 		return "something else answers there: give the port of the server's API: " + kind + ": [{url: ...}]"
 	case has("certificate", "x509"):
 		return "name the authority under tls_config: {ca_file: ...}"

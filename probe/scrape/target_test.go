@@ -1,11 +1,13 @@
 package scrape
 
 import (
+	"bytes"
 	"compress/gzip"
 	"context"
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -134,6 +136,53 @@ plain{instance="edge-1:PORT",job="app"} NaN
 	}
 }
 
+// Of a target of this host, the vendor's names that another probe has are left out and counted; said when that begins and ends.
+func TestOwnNamesAreLeftOut(t *testing.T) {
+	const text = "flussonic_stream_bitrate{stream=\"a\"} 1\nflussonic_stream_bitrate{stream=\"b\"} 2\nflussonic_gpu_temp 3\nother 4\n"
+	body := text
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "text/plain")
+		io.WriteString(w, body)
+	}))
+	defer s.Close()
+	var log bytes.Buffer
+	with := func(more string) probe.Probe {
+		env := probetest.Env(t, "testdata")
+		env.Owners = map[string]string{"flussonic_stream_bitrate": "flussonic"}
+		env.Log = slog.New(slog.NewTextHandler(&log, nil))
+		p, err := newTarget(fromYAML("job_name: app\nurl: "+s.URL+"\n"+more), env)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return p
+	}
+	p := with("")
+	const counted = "headend_scrape_samples_dropped_total{instance=\"edge-1:PORT\",job=\"app\",reason=\"own_name\"} "
+	run := func(want string) {
+		t.Helper()
+		got, _ := collect(t, p)
+		if tail := strings.Join(strings.SplitAfter(got, "\n")[5:], ""); tail != want {
+			t.Errorf("got\n%swant\n%s", tail, want)
+		}
+	}
+	const rest = "flussonic_gpu_temp{instance=\"edge-1:PORT\",job=\"app\"} 3\nother{instance=\"edge-1:PORT\",job=\"app\"} 4\n"
+	run(rest + counted + "2\n")
+	run(rest + counted + "4\n")
+	body = "broken{"
+	run(counted + "4\n")
+	body = "other 4\n"
+	run("other{instance=\"edge-1:PORT\",job=\"app\"} 4\n" + counted + "4\n")
+	if n := strings.Count(log.String(), "\n"); n != 2 {
+		t.Errorf("said %d times, want 2:\n%s", n, log.String())
+	}
+	body = text
+	for _, more := range []string{"labels: {instance: 'other:80'}", "metric_relabel_configs: [{source_labels: [__name__], regex: (.+), target_label: __name__, replacement: vendor_$1}]"} {
+		if got, err := collect(t, with(more)); err != nil || strings.Contains(got, "own_name") || strings.Count(got, "flussonic_stream_bitrate") != 2 {
+			t.Errorf("%s: %v\n%s", more, err, got)
+		}
+	}
+}
+
 func TestScrapeOptions(t *testing.T) {
 	for _, c := range []struct{ name, config, want string }{
 		{"honor_labels", "honor_labels: true\nmetric_relabel_configs: [{source_labels: [code], regex: '200', action: keep}]",
@@ -162,6 +211,9 @@ func TestScrapeFailures(t *testing.T) {
 	many := strings.Repeat("m{a=\"b\"} 1\n", 10)
 	for _, c := range []struct{ name, contentType, body, config, err string }{
 		{"html", "text/html", "<html>", "", "answers HTML"},
+		{"html in disguise", "text/plain", "\n <!doctype html>", "", "body is HTML"},
+		{"html for openmetrics", openMetricsType, "<html># EOF\n", "", "body is HTML"},
+		{"html with a fallback", "text/html", "<html>", "fallback_scrape_protocol: PrometheusText0.0.4", "body is HTML"},
 		{"json", "application/json", "{}", "", `answers Content-Type "application/json"`},
 		{"no type", "", "a 1\n", "", "answers without Content-Type"},
 		{"broken", "text/plain", many + "a{ 1\n", "", "parse exposition"},
@@ -210,6 +262,23 @@ func TestScrapeStatusAndSecrets(t *testing.T) {
 	s.Close()
 	if _, err := collect(t, p); err == nil || !strings.Contains(err.Error(), "refused") || strings.Contains(err.Error(), "hidden") {
 		t.Errorf("with nobody there: %v", err)
+	}
+}
+
+// A body that never ends is cut.
+func TestEndlessBody(t *testing.T) {
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "text/plain")
+		for {
+			if _, err := io.WriteString(w, "# HELP a Help.\na 1\n"); err != nil {
+				return
+			}
+		}
+	}))
+	defer s.Close()
+	got, err := collect(t, scraper(t, s.URL, "body_size_limit: 1MB"))
+	if err == nil || !strings.Contains(err.Error(), "body exceeds the size limit") || strings.Count(got, "\n") != 5 {
+		t.Errorf("%v\n%.500s", err, got)
 	}
 }
 

@@ -65,6 +65,8 @@ plain 1
 		"times.prom":  {"a 1\nb 2 1700000000000\n", "samples with timestamps"},
 		"broken.prom": {"a 1\nb{ 2\n", "parse exposition"},
 		"half.prom":   {"a 1\nb 12", "last line is cut short"},
+		"large.prom":  {strings.Repeat("# "+strings.Repeat("x", 1000)+"\n", textfileLimit/1000), "body exceeds the size limit"},
+		"html.prom":   {"<html>\n", "body is HTML"},
 		"twice.prom":  {"a{x=\"1\",x=\"2\"} 1\n", "label name \"x\" comes twice"},
 	} {
 		drop(t, dir, map[string]string{name: c.text})
@@ -84,6 +86,21 @@ plain 1
 	os.Remove(filepath.Join(dir, "pipe.prom"))
 	if got, msg := collect(); got != want || msg != "" {
 		t.Errorf("after the broken ones went: %s\n%s", msg, got)
+	}
+}
+
+func TestTextfileLeavesOwnNamesOut(t *testing.T) {
+	dir := t.TempDir()
+	drop(t, dir, map[string]string{"x.prom": "flussonic_cpu_usage 1\nother 1\n"})
+	env := probetest.Env(t, dir)
+	env.Owners = map[string]string{"flussonic_cpu_usage": "cpu"}
+	p, err := newTextfile(fromYAML("directories: ["+dir+"]"), env)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := probetest.Collect(p)
+	if err != nil || strings.Contains(got, "cpu_usage") || !strings.Contains(got, "\nother 1\n") || !strings.Contains(got, `headend_scrape_samples_dropped_total{reason="own_name"} 1`) {
+		t.Errorf("%v\n%s", err, got)
 	}
 }
 

@@ -449,17 +449,42 @@ func TestFlussonicFailures(t *testing.T) {
 	}
 }
 
+// stuck never answers a request for a path with this end.
+type stuck struct {
+	path string
+	next http.RoundTripper
+}
+
+func (x stuck) RoundTrip(r *http.Request) (*http.Response, error) {
+	if strings.HasSuffix(r.URL.Path, x.path) {
+		<-r.Context().Done()
+		return nil, r.Context().Err()
+	}
+	return x.next.RoundTrip(r)
+}
+
+// A server that is slow costs what it is slow to tell, and that is reported before the deadline: after it, nobody listens.
 func TestFlussonicSlow(t *testing.T) {
-	t.Parallel()
-	release := make(chan struct{})
-	s := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { <-release }))
-	defer s.Close()
-	defer close(release)
-	ctx, cancel := context.WithTimeout(t.Context(), 4*time.Second) // ends its asking 400 ms early: enough for a loaded machine
-	defer cancel()
-	out := metric.NewSet(metric.NewTable(), 100)
-	if err := flussonicAt(t, s.URL, "").Collect(ctx, out); !errors.Is(err, context.DeadlineExceeded) || out.Len() != 1 || ctx.Err() != nil {
-		t.Errorf("%v with %d samples; the run itself: %v", err, out.Len(), ctx.Err())
+	for path, streams := range map[string]int{"/streams": 0, "/config/stats": 2} {
+		synctest.Test(t, func(t *testing.T) {
+			s := flussonicOver(t, &fakeFlussonic{generation: "25", streams: streams25(), server: server25()}, "")
+			s.client.http.Transport = stuck{path, s.client.http.Transport}
+			ctx, cancel := context.WithTimeout(t.Context(), 4*time.Second)
+			defer cancel()
+			out := metric.NewSet(metric.NewTable(), 1000)
+			err := s.Collect(ctx, out)
+			alive := 0
+			out.End(metric.Round{}, func(r metric.Round) {
+				for _, ref := range r.Series {
+					if ref.Labels.Name() == "headend_stream_alive" {
+						alive++
+					}
+				}
+			})
+			if !errors.Is(err, context.DeadlineExceeded) || alive != streams || ctx.Err() != nil {
+				t.Errorf("%s: %d streams, %v; the run itself: %v", path, alive, err, ctx.Err())
+			}
+		})
 	}
 }
 
@@ -553,37 +578,6 @@ func TestFlussonicHostileTexts(t *testing.T) {
 		if len(key) > nameLimit {
 			t.Errorf("a name of %d bytes is kept", len(key))
 		}
-	}
-}
-
-// Where the server is slow to tell of itself, the streams are there all the same.
-func TestFlussonicSlowServerFigures(t *testing.T) {
-	t.Parallel()
-	f := &fakeFlussonic{generation: "25", streams: streams25(), server: server25()}
-	release := make(chan struct{})
-	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if strings.HasSuffix(r.URL.Path, "/config/stats") {
-			<-release
-			return
-		}
-		f.ServeHTTP(w, r)
-	}))
-	defer s.Close()
-	defer close(release)
-	ctx, cancel := context.WithTimeout(t.Context(), 4*time.Second)
-	defer cancel()
-	out := metric.NewSet(metric.NewTable(), 1000)
-	err := flussonicAt(t, s.URL, "").Collect(ctx, out)
-	alive := 0
-	out.End(metric.Round{}, func(r metric.Round) {
-		for _, ref := range r.Series {
-			if ref.Labels.Name() == "headend_stream_alive" {
-				alive++
-			}
-		}
-	})
-	if !errors.Is(err, context.DeadlineExceeded) || alive != 2 || ctx.Err() != nil {
-		t.Errorf("%d streams, %v; the run itself: %v", alive, err, ctx.Err())
 	}
 }
 

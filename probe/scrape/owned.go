@@ -6,9 +6,13 @@ import (
 	"headend-agent/internal/metric"
 )
 
-// dropped is emitted from the first time on that something was dropped.
-var dropped = &metric.Desc{Name: "headend_scrape_samples_dropped_total", Type: metric.Counter, Labels: []string{"reason"},
-	Help: "Samples of a target of this host, or of a file, that were left out; own_name: another probe has a name of the vendor's, flussonic_*."}
+// droppedDesc describes what is emitted from the first time on that something was left out.
+func droppedDesc(kind, of string) *metric.Desc {
+	return &metric.Desc{Name: "headend_" + kind + "_samples_dropped_total", Type: metric.Counter, Labels: []string{"reason"},
+		Help: "Samples of " + of + " that were left out; own_name: another probe has their name, one of the vendor's (flussonic_*)."}
+}
+
+const ownName = "own_name"
 
 // ownNames counts what was left out because another probe has its name, and says when that begins and ends.
 type ownNames struct {

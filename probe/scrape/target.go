@@ -24,6 +24,7 @@ var (
 	scraped     = &metric.Desc{Name: "scrape_samples_scraped", Help: "Samples that the target exposed.", Type: metric.Gauge}
 	kept        = &metric.Desc{Name: "scrape_samples_post_metric_relabeling", Help: "Samples left after metric relabelling.", Type: metric.Gauge}
 	added       = &metric.Desc{Name: "scrape_series_added", Help: "Series that the scrape before did not have.", Type: metric.Gauge}
+	dropped     = droppedDesc("scrape", "a target of this host")
 	targetDescs = []*metric.Desc{up, duration, scraped, kept, added}
 )
 
@@ -123,7 +124,7 @@ func (t *target) addReport(out *metric.Set) {
 		for _, d := range targetDescs {
 			t.report = append(t.report, t.intern(out, d))
 		}
-		t.dropped = t.intern(out, dropped, metric.Label{Name: "reason", Value: "own_name"})
+		t.dropped = t.intern(out, dropped, metric.Label{Name: "reason", Value: ownName})
 	}
 	for _, ref := range t.report {
 		out.AddRef(ref, 0, 0)

@@ -16,8 +16,9 @@ import (
 var (
 	textfileMtime = &metric.Desc{Name: "node_textfile_mtime_seconds", Help: "Unix time of the last change of a file that was read.",
 		Type: metric.Gauge, Unit: metric.Seconds, Labels: []string{"file"}}
-	textfileError = &metric.Desc{Name: "node_textfile_scrape_error", Help: "Whether a directory or file could not be read.", Type: metric.Gauge}
-	textfileDescs = []*metric.Desc{textfileMtime, textfileError, dropped}
+	textfileError   = &metric.Desc{Name: "node_textfile_scrape_error", Help: "Whether a directory or file could not be read.", Type: metric.Gauge}
+	textfileDropped = droppedDesc("textfile", "files")
+	textfileDescs   = []*metric.Desc{textfileMtime, textfileError, textfileDropped}
 )
 
 // TextfileConfig names where scripts leave *.prom files.
@@ -83,7 +84,7 @@ func (p *textfile) Collect(_ context.Context, out *metric.Set) error {
 	}
 	p.files = seen
 	if p.own.count(owned); p.own.total > 0 {
-		out.Add(dropped, float64(p.own.total), "own_name")
+		out.Add(textfileDropped, float64(p.own.total), ownName)
 	}
 	if err := errors.Join(errs...); err != nil {
 		out.Amend(0, 1)

@@ -99,7 +99,7 @@ func TestTextfileLeavesOwnNamesOut(t *testing.T) {
 		t.Fatal(err)
 	}
 	got, err := probetest.Collect(p)
-	if err != nil || strings.Contains(got, "cpu_usage") || !strings.Contains(got, "\nother 1\n") || !strings.Contains(got, `headend_scrape_samples_dropped_total{reason="own_name"} 1`) {
+	if err != nil || strings.Contains(got, "cpu_usage") || !strings.Contains(got, "\nother 1\n") || !strings.Contains(got, `headend_textfile_samples_dropped_total{reason="own_name"} 1`) {
 		t.Errorf("%v\n%s", err, got)
 	}
 }

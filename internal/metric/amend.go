@@ -1,17 +1,16 @@
 package metric
 
 // Mark is a place in a run, to come back to with Rewind.
-type Mark struct{ next, refs, own, over int }
+type Mark struct{ refs, own, over, at int }
 
 // Mark returns the place after what the run has added so far.
-func (s *Set) Mark() Mark { return Mark{len(s.next), len(s.refs), len(s.own), s.over} }
+func (s *Set) Mark() Mark { return Mark{len(s.refs), len(s.own), s.over, s.at} }
 
 // Rewind takes back what the run has added since m: for a source that turns out broken halfway.
 func (s *Set) Rewind(m Mark) {
-	s.next = s.next[:m.next]
 	s.refs, s.values = s.refs[:m.refs], s.values[:m.refs]
 	s.own = s.own[:m.own]
-	s.over = m.over
+	s.over, s.at = m.over, m.at
 }
 
 // Amend changes the value of the i-th sample of the run, those with times of their own not counted: for one that is

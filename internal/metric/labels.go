@@ -22,18 +22,15 @@ type Labels string
 
 // NewLabels packs ls, which it sorts in place. Empty values are left out, invalid UTF-8 is replaced; of a repeated name
 // the first value stays.
-func NewLabels(ls []Label) Labels {
-	slices.SortStableFunc(ls, func(a, b Label) int { return strings.Compare(a.Name, b.Name) })
-	return PackSorted(ls)
-}
+func NewLabels(ls []Label) Labels { return Labels(appendPacked(nil, ls)) }
 
-// PackSorted is NewLabels for labels that are sorted by name already.
-func PackSorted(ls []Label) Labels {
+func appendPacked(b []byte, ls []Label) []byte {
+	slices.SortStableFunc(ls, func(a, b Label) int { return strings.Compare(a.Name, b.Name) })
 	size := 0
 	for _, l := range ls {
 		size += len(l.Name) + len(l.Value) + 4
 	}
-	b := make([]byte, 0, size)
+	b = slices.Grow(b, size)
 	last := ""
 	for _, l := range ls {
 		if l.Value == "" || l.Name == last {
@@ -42,7 +39,7 @@ func PackSorted(ls []Label) Labels {
 		last = l.Name
 		b = appendString(appendString(b, l.Name), strings.ToValidUTF8(l.Value, "\uFFFD"))
 	}
-	return Labels(b)
+	return b
 }
 
 // LabelsOf packs name, value pairs under a metric name.

@@ -3,7 +3,9 @@ package metric_test
 import (
 	"fmt"
 	"math"
+	"math/rand/v2"
 	"runtime"
+	"slices"
 	"strings"
 	"testing"
 
@@ -161,7 +163,7 @@ func FuzzLabelsCheck(f *testing.F) {
 		for n, v := range l.All() {
 			ls = append(ls, metric.Label{Name: n, Value: v})
 		}
-		if again := metric.PackSorted(ls); string(again) != strings.ToValidUTF8(s, "\uFFFD") && string(again) != s {
+		if again := metric.NewLabels(ls); string(again) != strings.ToValidUTF8(s, "\uFFFD") && string(again) != s {
 			for _, x := range ls {
 				if strings.ToValidUTF8(x.Value, "") != x.Value {
 					return // packing mends the value
@@ -192,6 +194,78 @@ test_bytes_total{device="c"} NaN
 # TYPE test_up gauge
 test_up +Inf
 `)
+}
+
+// Whatever becomes of the order, and whatever comes and goes: each series is there once, and those that went are ended.
+func TestSetInAnyOrder(t *testing.T) {
+	random := rand.New(rand.NewPCG(1, 2))
+	s := metric.NewSet(metric.NewTable(), 10_000)
+	before := map[string]bool{}
+	for run := range 60 {
+		var now []int
+		for i := range 3000 {
+			if run%3 == 0 || random.IntN(10) > 0 { // every third run has all, the others lack some
+				now = append(now, i)
+			}
+		}
+		switch run % 4 {
+		case 1:
+			random.Shuffle(len(now), func(i, j int) { now[i], now[j] = now[j], now[i] })
+		case 2:
+			slices.Reverse(now)
+		case 3:
+			now = append(now[len(now)/2:], now[:len(now)/2]...)
+		}
+		s.Reset()
+		want := map[string]bool{}
+		for _, i := range now {
+			s.Add(bytesTotal, float64(i), fmt.Sprint(i), "x")
+			want[fmt.Sprint(i)] = true
+		}
+		s.End(metric.Round{}, func(r metric.Round) {
+			for i, ref := range r.Series {
+				device := ref.Labels.Get("device")
+				switch stale := metric.IsStale(r.Values[i]); {
+				case stale && (want[device] || !before[device]):
+					t.Fatalf("run %d: %s is ended", run, device)
+				case !stale && (fmt.Sprint(r.Values[i]) != device || i >= len(now)):
+					t.Fatalf("run %d: %s has the value %v", run, device, r.Values[i])
+				}
+				delete(before, device)
+			}
+			if len(r.Series) < len(now) {
+				t.Fatalf("run %d: %d series of %d", run, len(r.Series), len(now))
+			}
+		})
+		for device := range before {
+			t.Fatalf("run %d: %s is not ended", run, device)
+		}
+		before = want
+		if _, repeats := s.Counts(); repeats > 0 {
+			t.Fatalf("run %d: %d repeats", run, repeats)
+		}
+	}
+}
+
+// BenchmarkShuffledRound is the worst case of a source that keeps no order.
+func BenchmarkShuffledRound(b *testing.B) {
+	s := metric.NewSet(metric.NewTable(), 10_000)
+	devices := make([]string, 1000)
+	for i := range devices {
+		devices[i] = fmt.Sprintf("device-%d", i)
+	}
+	b.ReportAllocs()
+	for b.Loop() {
+		b.StopTimer()
+		rand.Shuffle(len(devices), func(i, j int) { devices[i], devices[j] = devices[j], devices[i] })
+		b.StartTimer()
+		s.Reset()
+		for i, d := range devices {
+			s.Add(bytesTotal, float64(i), d, "x")
+		}
+		s.End(metric.Round{Source: "bench"}, func(metric.Round) {})
+	}
+	b.ReportMetric(float64(b.N*len(devices))/b.Elapsed().Seconds(), "samples/s")
 }
 
 func BenchmarkSteadyRound(b *testing.B) {

@@ -1,10 +1,10 @@
 package metric
 
 import (
-	"hash/maphash"
 	"slices"
 	"strings"
 	"time"
+	"unsafe"
 )
 
 // Set gathers what one run of a probe finds. The Runner owns it and lends it to one run at a time. It is made to be used
@@ -14,16 +14,11 @@ type Set struct {
 	table *Table
 	limit int
 
-	// Add's memory: which label values stand for which series.
-	seed    maphash.Seed
-	known   map[uint64]*entry   // by hash; one whose place is taken has the next that is free
-	mended  map[*entry][]string // the values of those that the series' labels do not give back
-	order   []*entry            // of the last run
-	next    []*entry            // of this one
+	at      int              // in last, the series that Add expects
+	misses  int              // of this run: series that were not where they were expected
+	mended  map[Ref][]string // label values that are not as they were given
 	scratch []Label
-	sweepAt time.Time
-	gen     int64 // number of this run
-	swept   int64 // and of the run at the last sweep
+	packed  []byte
 
 	// What this run has added, and the Series slice of the last round.
 	refs    []Ref
@@ -37,25 +32,21 @@ type Set struct {
 	repeats int
 }
 
-// entry is a descriptor and label values, already interned.
-type entry struct {
-	desc *Desc
-	ref  Ref
-	gen  int64
-}
-
 type ownTime struct {
 	ref   Ref
 	value float64
 	ms    int64
 }
 
-// forgetAfter bounds how long label values that no longer come are remembered.
-const forgetAfter = time.Hour
+// A run may be in another order than the last one: a series is looked for so far ahead, and in so many cases.
+const (
+	lookAhead = 64
+	maxMisses = 1000
+)
 
 // NewSet returns an empty Set. A run may add at most limit series; what is beyond is counted and dropped.
 func NewSet(t *Table, limit int) *Set {
-	return &Set{table: t, limit: limit, seed: maphash.MakeSeed(), known: map[uint64]*entry{}, mended: map[*entry][]string{}, newest: map[Ref]int64{}}
+	return &Set{table: t, limit: limit, mended: map[Ref][]string{}, newest: map[Ref]int64{}}
 }
 
 // Add adds a sample. labelValues go with d.Labels; an empty value leaves its label out. An absent reading is no
@@ -64,50 +55,55 @@ func (s *Set) Add(d *Desc, value float64, labelValues ...string) {
 	if len(labelValues) != len(d.Labels) {
 		panic("metric: " + d.Name + " got a wrong number of label values")
 	}
-	var e *entry
-	if i := len(s.next); i < len(s.order) && s.is(s.order[i], d, labelValues) {
-		e = s.order[i]
-	} else if e = s.find(d, labelValues); e == nil {
+	if !s.Room() {
 		return
 	}
-	e.gen = s.gen
-	s.next = append(s.next, e)
-	s.put(e.ref, value)
-}
-
-func (s *Set) is(e *entry, d *Desc, values []string) bool {
-	return e.desc == d && (e.ref.Labels.has(d, values) || len(s.mended) > 0 && s.mended[e] != nil && slices.Equal(s.mended[e], values))
-}
-
-// find looks up or makes the entry; nil at the limit.
-func (s *Set) find(d *Desc, values []string) *entry {
-	var h maphash.Hash
-	h.SetSeed(s.seed)
-	h.WriteString(d.Name)
-	for _, v := range values {
-		h.WriteByte(0xff)
-		h.WriteString(v)
+	ref := s.expected(d, labelValues)
+	if ref == nil {
+		ref = s.make(d, labelValues)
 	}
-	key := h.Sum64()
-	for ; s.known[key] != nil; key++ {
-		if e := s.known[key]; s.is(e, d, values) {
-			return e
+	s.refs = append(s.refs, ref)
+	s.values = append(s.values, value)
+}
+
+// expected returns the series if it is where the last run had it, or a little further; nil otherwise.
+func (s *Set) expected(d *Desc, values []string) Ref {
+	end := min(len(s.last), s.at+lookAhead)
+	if s.misses >= maxMisses {
+		end = min(end, s.at+1)
+	}
+	for i := s.at; i < end; i++ {
+		if ref := s.last[i]; s.is(ref, d, values) {
+			s.at = i + 1
+			return ref
 		}
 	}
-	if len(s.refs) >= s.limit {
-		s.over++
-		return nil
+	s.misses++
+	return nil
+}
+
+func (s *Set) is(ref Ref, d *Desc, values []string) bool {
+	if ref.Desc() != d {
+		return false
 	}
+	return ref.Labels.has(d, values) || len(s.mended) > 0 && s.mended[ref] != nil && slices.Equal(s.mended[ref], values)
+}
+
+// make interns a series, from memory that is used again.
+func (s *Set) make(d *Desc, values []string) Ref {
 	s.scratch = append(s.scratch[:0], Label{NameLabel, d.Name})
 	for i, v := range values {
 		s.scratch = append(s.scratch, Label{d.Labels[i], v})
 	}
-	e := &entry{desc: d, ref: s.table.Intern(NewLabels(s.scratch), d)}
-	if !e.ref.Labels.has(d, values) {
-		s.mended[e] = cloned(values)
+	s.packed = appendPacked(s.packed[:0], s.scratch)
+	ref := s.table.Intern(Labels(unsafe.String(unsafe.SliceData(s.packed), len(s.packed))), d)
+	if !ref.Labels.has(d, values) { // what is no UTF-8 was replaced
+		if len(s.mended) > 2*len(s.last)+100 { // most of them no longer come
+			clear(s.mended)
+		}
+		s.mended[ref] = cloned(values)
 	}
-	s.known[key] = e
-	return e
+	return ref
 }
 
 func cloned(values []string) []string {
@@ -140,6 +136,9 @@ func (s *Set) put(ref Ref, value float64) {
 		s.over++
 		return
 	}
+	if s.at < len(s.last) && s.last[s.at] == ref {
+		s.at++
+	}
 	s.refs = append(s.refs, ref)
 	s.values = append(s.values, value)
 }
@@ -155,8 +154,7 @@ func (s *Set) Counts() (over, repeats int) { return s.over, s.repeats }
 
 // Reset begins a run. Slices of rounds that End returned are no longer valid, except Series.
 func (s *Set) Reset() {
-	s.gen++
-	s.next = s.next[:0]
+	s.at, s.misses = 0, 0
 	s.refs = s.refs[:0]
 	s.values = s.values[:0]
 	s.own = s.own[:0]
@@ -167,8 +165,6 @@ func (s *Set) Reset() {
 // End ends a run and yields its rounds in order of time: those with times of their own, then the one that bears at's time.
 // Series of the last run that did not come again are ended by a stale marker in it. The rounds are valid until Reset.
 func (s *Set) End(at Round, yield func(Round)) {
-	s.order, s.next = s.next, s.order
-	s.sweep()
 	s.endOwn(at, yield)
 	if at.StartMs == 0 && !at.Unset {
 		at.StartMs = s.startMs
@@ -252,25 +248,6 @@ func (s *Set) endOwn(at Round, yield func(Round)) {
 		yield(r)
 		from = to
 	}
-}
-
-// sweep forgets label values that have not come for a while.
-func (s *Set) sweep() {
-	now := time.Now()
-	if s.sweepAt.IsZero() {
-		s.sweepAt = now.Add(forgetAfter)
-	}
-	if now.Before(s.sweepAt) {
-		return
-	}
-	s.sweepAt = now.Add(forgetAfter)
-	for key, e := range s.known {
-		if e.gen <= s.swept {
-			delete(s.known, key)
-			delete(s.mended, e)
-		}
-	}
-	s.swept = s.gen
 }
 
 // Live returns the series that the last run left alive.

@@ -65,7 +65,7 @@ func (p *pairs) number(l Label) (uint64, bool) {
 	if n, ok := p.numbers[l]; ok {
 		return n, true
 	}
-	h := maphash.Comparable(p.seed, l)
+	h := 31*maphash.String(p.seed, l.Name) + maphash.String(p.seed, l.Value)
 	if tag := uint8(h>>16) | 1; p.seen[h&0xffff] != tag {
 		p.seen[h&0xffff] = tag
 		return 0, false

@@ -62,7 +62,7 @@ func (k *book) add(refs []metric.Ref) uint32 {
 			fresh = append(fresh, r)
 		}
 	}
-	slices.SortFunc(fresh, func(a, b metric.Ref) int { return a.Labels.Compare(b.Labels) })
+	slices.SortFunc(fresh, func(a, b metric.Ref) int { return a.Labels.Compare(&b.Labels) })
 	var last, labels []byte
 	for _, r := range fresh {
 		k.numbers[r] = uint32(len(k.series))

@@ -46,12 +46,12 @@ func newShaper(external []metric.Label, rules []*relabel.Config) *shaper {
 func (s *shaper) labels(ref metric.Ref) (ls []metric.Label, whole bool) {
 	s.scratch = s.scratch[:0]
 	if len(s.rules) == 0 {
-		return s.scratch, s.merge(ref.Labels)
+		return s.scratch, s.merge(&ref.Labels)
 	}
 	out, known := s.shaped[ref]
 	if !known {
 		if out, known = s.before[ref]; !known {
-			s.merge(ref.Labels)
+			s.merge(&ref.Labels)
 			out = s.relabel()
 			s.scratch = s.scratch[:0]
 		}
@@ -71,7 +71,7 @@ func (s *shaper) remember(ref metric.Ref, out shape) {
 }
 
 // merge appends own and external labels to scratch, sorted; a series' own label wins. It tells whether none of them had to.
-func (s *shaper) merge(own metric.Interned) (whole bool) {
+func (s *shaper) merge(own *metric.Interned) (whole bool) {
 	ext, whole := s.external, true
 	for n, v := range own.All() {
 		for len(ext) > 0 && ext[0].Name < n {

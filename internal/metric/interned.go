@@ -6,7 +6,8 @@ import (
 	"strings"
 )
 
-// Interned is the label set of a series: most of it is in the dictionary of its Table. Compare series, or packed sets, for equality.
+// Interned is the label set of a series: most of it is in the dictionary of its Table, for as long as somebody holds the series. So
+// it is used where it is, by pointer. Compare series, or packed sets, for equality.
 type Interned struct {
 	_     [0]func() // no ==: a label may be in the dictionary or not
 	pairs *pairs
@@ -14,7 +15,7 @@ type Interned struct {
 }
 
 // All yields the labels' names and values in order, without allocating.
-func (l Interned) All() iter.Seq2[string, string] {
+func (l *Interned) All() iter.Seq2[string, string] {
 	return func(yield func(string, string) bool) {
 		for rest := l.code; rest != ""; {
 			var x Label
@@ -26,7 +27,7 @@ func (l Interned) All() iter.Seq2[string, string] {
 }
 
 // Append appends the packed labels to b.
-func (l Interned) Append(b []byte) []byte {
+func (l *Interned) Append(b []byte) []byte {
 	for n, v := range l.All() {
 		b = appendString(appendString(b, n), v)
 	}
@@ -34,24 +35,24 @@ func (l Interned) Append(b []byte) []byte {
 }
 
 // Packed returns the packed labels, made anew.
-func (l Interned) Packed() Labels { return Labels(l.Append(nil)) }
+func (l *Interned) Packed() Labels { return Labels(l.Append(nil)) }
 
 // Get returns the value of a label, or "".
-func (l Interned) Get(name string) string { return get(l.All(), name) }
+func (l *Interned) Get(name string) string { return get(l.All(), name) }
 
 // Name returns the metric name, or "".
-func (l Interned) Name() string { return l.Get(NameLabel) }
+func (l *Interned) Name() string { return l.Get(NameLabel) }
 
-// String returns the set as PromQL writes it.
+// String returns the set as PromQL writes it. It has no pointer, so that a series' labels can be printed.
 func (l Interned) String() string { return string(appendText(nil, l.All())) }
 
 // Compare orders label sets: those of one name, or with the same first labels, side by side.
-func (a Interned) Compare(b Interned) int {
-	restA, restB := a.code, b.code
+func (l *Interned) Compare(other *Interned) int {
+	restA, restB := l.code, other.code
 	for restA != "" && restB != "" {
 		var x, y Label
-		x, restA = a.pairs.cut(restA)
-		y, restB = b.pairs.cut(restB)
+		x, restA = l.pairs.cut(restA)
+		y, restB = other.pairs.cut(restB)
 		if x != y {
 			return compareShortFirst(x, y)
 		}
@@ -73,7 +74,7 @@ func compareShortFirst(x, y Label) int {
 }
 
 // is tells whether these are the set's.
-func (l Interned) is(labels Labels) bool {
+func (l *Interned) is(labels Labels) bool {
 	rest := string(labels)
 	for n, v := range l.All() {
 		var name, value string
@@ -86,7 +87,7 @@ func (l Interned) is(labels Labels) bool {
 }
 
 // has tells whether the set is that of d with these label values.
-func (l Interned) has(d *Desc, values []string) bool {
+func (l *Interned) has(d *Desc, values []string) bool {
 	given, at := 0, 0
 	for rest := l.code; rest != ""; {
 		var x Label

@@ -101,8 +101,8 @@ func FuzzIntern(f *testing.F) {
 			if got := r.Labels.Packed(); got != l || r.Labels.String() != l.String() || r.Labels.Get(n1) != l.Get(n1) {
 				t.Fatalf("%q reads as %q", l, got)
 			}
-			c := r.Labels.Compare(other.Labels)
-			if back := other.Labels.Compare(r.Labels); (c == 0) != (r == other) || (c < 0) != (back > 0) {
+			c := r.Labels.Compare(&other.Labels)
+			if back := other.Labels.Compare(&r.Labels); (c == 0) != (r == other) || (c < 0) != (back > 0) {
 				t.Errorf("%s and %s compare as %d and %d", r.Labels, other.Labels, c, back)
 			}
 			runtime.KeepAlive(r)

@@ -8,7 +8,7 @@ import (
 
 // reading is a sample of the last round.
 type reading struct {
-	labels metric.Interned
+	labels *metric.Interned
 	value  float64
 }
 
@@ -26,7 +26,7 @@ func read(latest func(func(metric.Round)), names ...string) readings {
 			name := s.Desc().Name
 			list, wanted := r[name]
 			if v := round.Values[i]; wanted && !math.IsNaN(v) && !math.IsInf(v, 0) { // neither is a number in JSON
-				r[name] = append(list, reading{s.Labels, v})
+				r[name] = append(list, reading{&s.Labels, v})
 			}
 		}
 	})

@@ -62,6 +62,7 @@ type relay struct {
 	seeds    [2]maphash.Seed
 	run      uint32
 	edition  uint32 // of the metadata
+	live     int    // series of the last run that went well
 	known    map[textKey]*known
 	families map[string]*family
 	descs    map[string]*metric.Desc
@@ -120,7 +121,7 @@ func (r *relay) read(body io.Reader, format string, out *metric.Set) (counts, er
 	var n counts
 	r.run++
 	r.lines.reset()
-	defer func() { r.forget(n.scraped) }() // after a failure, too
+	defer func() { r.forget(n.scraped) }()
 	limit := r.limits.bytes
 	if limit <= 0 {
 		limit = 1 << 62
@@ -154,6 +155,7 @@ func (r *relay) read(body io.Reader, format string, out *metric.Set) (counts, er
 	if format == openMetricsType && !ended {
 		return n, errors.New("data does not end with # EOF")
 	}
+	r.live = n.scraped
 	return n, nil
 }
 
@@ -237,9 +239,9 @@ func (r *relay) samples(p textparse.Parser, out *metric.Set, n *counts) error {
 	}
 }
 
-// forget drops series that no longer come, when they have become many.
-func (r *relay) forget(live int) {
-	if len(r.known) <= 2*live+forgetBeyond {
+// forget drops series that no longer come, when they have become many. After a failure the last good run tells how many do.
+func (r *relay) forget(scraped int) {
+	if len(r.known) <= 2*max(scraped, r.live)+forgetBeyond {
 		return
 	}
 	for text, k := range r.known {

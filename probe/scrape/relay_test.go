@@ -183,6 +183,21 @@ func TestSeriesOfAFailingTargetAreForgotten(t *testing.T) {
 	if len(r.known) > 3000 {
 		t.Errorf("%d series are remembered", len(r.known))
 	}
+
+	// One bad answer among good ones costs nothing.
+	text := exposition(5000)
+	for _, s := range []string{string(text), "broken{", string(text)} {
+		out.Reset()
+		r.read(strings.NewReader(s), textType, out)
+	}
+	if n := testing.AllocsPerRun(1, func() {
+		out.Reset()
+		r.read(strings.NewReader("broken{"), textType, out)
+		out.Reset()
+		r.read(bytes.NewReader(text), textType, out)
+	}); n > 1000 {
+		t.Errorf("%v allocations after one bad answer", n)
+	}
 }
 
 // A series that is refused is refused again in the next run, not taken for one that is dropped.

@@ -67,7 +67,8 @@ func newTarget(decode func(any) error, env probe.Env) (probe.Probe, error) {
 	if c.EnableCompression == nil && !loopback(u.Hostname()) || c.EnableCompression != nil && *c.EnableCompression {
 		r.Header.Set("Accept-Encoding", "gzip")
 	}
-	t := &target{url: u, request: r, client: client, fallback: fallbackTypes[c.FallbackProtocol], own: ownNames{log: env.Log}}
+	t := &target{url: u, request: r, client: client, fallback: fallbackTypes[c.FallbackProtocol]}
+	t.own.log = env.Log.With("target", t.Target())
 	t.relay = newRelay(rules{
 		target: c.targetLabels(u, env.Hostname), honorLabels: c.HonorLabels, relabel: c.MetricRelabelConfigs,
 		limits: limits{int64(c.BodySizeLimit), c.SampleLimit, c.LabelLimit, c.LabelNameLimit, c.LabelValueLimit},

@@ -51,8 +51,8 @@ An absent reading is no sample, never 0. Every series also bears ` + "`job` and 
   believes of them is ` + "`headend_server_*`" + `. What a relayed exposition of this host tells under a name that a probe has is left out, and counted
   in ` + "`headend_scrape_samples_dropped_total`" + `.
 - The label ` + "`name` of `flussonic_dvb_card_strength`" + ` is what ` + "`names:`" + ` of the probe dvb says; else what a Flussonic on this machine calls the card, from
-  its first answer on; else adapterN.frontendM. ` + "`headend_server_dvb_*` and `headend_server_input_*` bear `adapter` and `frontend`" + ` in the same form as
-  ` + "`headend_dvb_*`" + ` where the server tells them, so that both can be joined.
+  its first answer on; else adapterN.frontendM. ` + "`headend_server_dvb_*` and `headend_dvb_input_*` (Tvheadend) bear `adapter` and `frontend`" + ` in the same form as
+  ` + "`headend_dvb_frontend_*`" + ` where the server tells them, so that both can be joined.
 `
 
 func metricsPage() []byte {

@@ -2,6 +2,7 @@ package metric
 
 import (
 	"iter"
+	"runtime"
 	"slices"
 	"strings"
 )
@@ -23,6 +24,7 @@ func (l *Interned) All() iter.Seq2[string, string] {
 				return
 			}
 		}
+		runtime.KeepAlive(l) // its numbers are its own for as long as it lives
 	}
 }
 
@@ -57,6 +59,8 @@ func (l *Interned) Compare(other *Interned) int {
 			return compareShortFirst(x, y)
 		}
 	}
+	runtime.KeepAlive(l)
+	runtime.KeepAlive(other)
 	return len(restA) - len(restB)
 }
 
@@ -108,5 +112,6 @@ func (l *Interned) has(d *Desc, values []string) bool {
 			given++
 		}
 	}
+	runtime.KeepAlive(l)
 	return given == len(values)
 }

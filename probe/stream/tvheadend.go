@@ -36,13 +36,14 @@ func inputDesc(name string, typ metric.Type, unit metric.Unit, help string) *met
 	return &metric.Desc{Name: name, Help: help, Type: typ, Unit: unit, Labels: []string{"server", "input", "adapter", "frontend"}}
 }
 
-// The server's own view of its tuners; the labels adapter and frontend join it to the readings of the DVB probe.
+// The server's own view of its tuners, be they of this machine or of the network. The labels adapter and frontend join it to the
+// readings of the DVB probe, which has names of its own for them.
 var (
-	dvbStrengthDBm   = inputDesc("headend_server_input_signal_strength_dbm", metric.Gauge, metric.DBm, "Signal strength.")
-	dvbStrengthRatio = inputDesc("headend_server_input_signal_strength_ratio", metric.Gauge, metric.Ratio, "Signal strength, relative.")
-	dvbCNRDecibels   = inputDesc("headend_server_input_cnr_decibels", metric.Gauge, metric.Decibels, "Carrier to noise ratio.")
-	dvbCNRRatio      = inputDesc("headend_server_input_cnr_ratio", metric.Gauge, metric.Ratio, "Signal quality, relative.")
-	dvbBlockErrors   = inputDesc("headend_server_input_block_errors_total", metric.Counter, metric.None, "Blocks that could not be corrected.")
+	dvbStrengthDBm   = inputDesc("headend_dvb_input_signal_strength_dbm", metric.Gauge, metric.DBm, "Signal strength.")
+	dvbStrengthRatio = inputDesc("headend_dvb_input_signal_strength_ratio", metric.Gauge, metric.Ratio, "Signal strength, relative.")
+	dvbCNRDecibels   = inputDesc("headend_dvb_input_cnr_decibels", metric.Gauge, metric.Decibels, "Carrier to noise ratio.")
+	dvbCNRRatio      = inputDesc("headend_dvb_input_cnr_ratio", metric.Gauge, metric.Ratio, "Signal quality, relative.")
+	dvbBlockErrors   = inputDesc("headend_dvb_input_block_errors_total", metric.Counter, metric.None, "Blocks that could not be corrected.")
 	inputTransport   = inputDesc("headend_server_input_transport_errors_total", metric.Counter, metric.None, "Packets that the demodulator marked as broken.")
 	inputContinuity  = inputDesc("headend_server_input_continuity_errors_total", metric.Counter, metric.None, "Gaps in the packet counters of the input.")
 

@@ -19,7 +19,6 @@ type book struct {
 	lists  [][]uint32 // of numbers of series
 
 	// For the writer only; see add.
-	numbers map[metric.Ref]uint32
 	known   map[sliceID]knownList
 	equal   map[uint64]uint32 // by hash, a list
 	seed    maphash.Seed
@@ -40,7 +39,7 @@ type knownList struct {
 }
 
 func newBook(id uint32) *book {
-	return &book{id: id, numbers: map[metric.Ref]uint32{}, known: map[sliceID]knownList{}, equal: map[uint64]uint32{}, seed: maphash.MakeSeed()}
+	return &book{id: id, known: map[sliceID]knownList{}, equal: map[uint64]uint32{}, seed: maphash.MakeSeed()}
 }
 
 // maxKnown bounds the slices that are recognised by identity.
@@ -55,17 +54,21 @@ func (k *book) find(refs []metric.Ref) (list uint32, ok bool) {
 // add returns the list that stands for refs, and enters what is new of it. New series get their numbers in the order of their
 // labels: so those of a family have neighbouring columns, and their labels share their beginnings.
 func (k *book) add(refs []metric.Ref) uint32 {
+	numbers := make(map[metric.Ref]uint32, len(k.series)) // made for the rare case, and not kept: it is larger than the series
+	for i, r := range k.series {
+		numbers[r] = uint32(i)
+	}
 	var fresh []metric.Ref
 	for _, r := range refs {
-		if _, ok := k.numbers[r]; !ok {
-			k.numbers[r] = 0
+		if _, ok := numbers[r]; !ok {
+			numbers[r] = 0
 			fresh = append(fresh, r)
 		}
 	}
 	slices.SortFunc(fresh, func(a, b metric.Ref) int { return a.Labels.Compare(&b.Labels) })
 	var last, labels []byte
 	for _, r := range fresh {
-		k.numbers[r] = uint32(len(k.series))
+		numbers[r] = uint32(len(k.series))
 		k.series = append(k.series, r)
 		labels = r.Labels.Append(labels[:0])
 		k.bytes += 4 + len(labels) - sharedPrefix(last, labels)
@@ -75,7 +78,7 @@ func (k *book) add(refs []metric.Ref) uint32 {
 	var h maphash.Hash
 	h.SetSeed(k.seed)
 	for i, r := range refs {
-		ids[i] = k.numbers[r]
+		ids[i] = numbers[r]
 		h.Write(binary.LittleEndian.AppendUint32(nil, ids[i]))
 	}
 	list, ok := k.equal[h.Sum64()]
@@ -117,6 +120,9 @@ func (k *book) mark() mark { return mark{len(k.series), len(k.lists)} }
 
 // appendSince appends what the book has gained since a mark.
 func (k *book) appendSince(dst []byte, from mark) []byte {
+	if n := len(k.series); n > from.series { // of many series it is megabytes, and to let it grow bit by bit would take them over and over
+		dst = slices.Grow(dst, k.bytes/n*(n-from.series))
+	}
 	dst = binary.AppendUvarint(dst, uint64(from.series))
 	dst = binary.AppendUvarint(dst, uint64(from.lists))
 	families, index := k.families(from.series)

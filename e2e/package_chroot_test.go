@@ -1,12 +1,15 @@
 package e2e
 
 import (
+	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 )
 
 // chroot is a Debian 11 of its own: the oldest system that the packages are for. No systemd runs in it.
@@ -269,4 +272,66 @@ func TestRPMInChroot(t *testing.T) {
 		t.Errorf("the removal leaves %v", left)
 	}
 	rpm("-i", latest)
+}
+
+// The upgrade of a running agent, of which rpm replaces the program under way, costs no sample and repeats none. What systemd does after
+// the installation is done by hand: there is none in another root.
+func TestRPMUpgradeLosesNothing(t *testing.T) {
+	c := newChroot(t)
+	install := func(args ...string) {
+		t.Helper()
+		must(t, noninteractive, "unshare", append([]string{"--mount", "sh", "-c", `mount --bind /proc "$0/proc" && exec rpm --root="$0" --nodeps --nosignature "$@"`, c.dir}, args...)...)
+	}
+	install("-i", filepath.Join(packages(t, oldVersion), oldRPM))
+	prom, address := startPrometheus(t, ""), free(t)
+	c.write("/etc/headend-agent/conf.d/push.yml", "global: {interval: 1s}\nremote_write: [{url: 'http://"+prom.write()+"', name: prom, flush_interval: 1s}]\n")
+	runs := func(version string) *process {
+		t.Helper()
+		p := start(t, "unshare", c.enter("/usr/bin/headend-agent", "run", "--web.listen-address="+address)...)
+		eventually(t, 20*time.Second, func() error {
+			text, err := get("http://" + address + "/metrics")
+			if err == nil && !strings.Contains(text, `,version="`+version+`"} 1`) {
+				err = errors.New("another version runs")
+			}
+			return err
+		})
+		return p
+	}
+	before := runs(oldVersion)
+	from := time.Now()
+	time.Sleep(4 * time.Second)
+	install("-U", filepath.Join(packages(t, newVersion), newRPM))
+	time.Sleep(2 * time.Second) // the old program, whose file is gone, is still at work
+	stopped := time.Now()
+	if code := before.stop(); code != 0 {
+		t.Errorf("the old agent ends with %d", code)
+	}
+	runs(newVersion)
+	began := time.Now()
+	eventually(t, 20*time.Second, func() error {
+		got, err := one(prom.address, "node_load1")
+		if err == nil && got.Value.Ms < began.UnixMilli()+3000 {
+			err = errors.New("nothing new has come")
+		}
+		return err
+	})
+	got, err := one(prom.address, fmt.Sprintf("node_load1[%ds]", int(time.Since(from).Seconds())))
+	if err != nil {
+		t.Fatal(err)
+	}
+	pauses := 0
+	for i, p := range got.Values[1:] {
+		last := got.Values[i].Ms
+		switch d := p.Ms - last; {
+		case d < 300:
+			t.Errorf("twice within %d ms", d)
+		case d > 1700 && last < stopped.UnixMilli()-1700:
+			t.Errorf("nothing for %d ms, %d ms before the stop", d, stopped.UnixMilli()-last)
+		case d > 1700:
+			pauses++
+		}
+	}
+	if pauses > 1 {
+		t.Errorf("%d pauses, want that between the two agents", pauses)
+	}
 }

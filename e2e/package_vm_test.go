@@ -13,7 +13,9 @@ import (
 // The package's life on a running system, and what may befall the service.
 func TestPackageInVM(t *testing.T) {
 	vmScripts(t)
-	inVM(t, "TestInsidePackage", "", filepath.Join(packages(t, oldVersion), oldDeb), filepath.Join(packages(t, newVersion), newDeb))
+	driver := filepath.Join(t.TempDir(), "libnvidia-ml.so.1")
+	must(t, nil, "gcc", "-shared", "-fPIC", "-o", driver, "../probe/gpu/testdata/fakenvml.c", "-ldl")
+	inVM(t, "TestInsidePackage", "", driver, "../probe/gpu/testdata/t4.script", filepath.Join(packages(t, oldVersion), oldDeb), filepath.Join(packages(t, newVersion), newDeb))
 }
 
 func TestInsidePackage(t *testing.T) {
@@ -24,7 +26,7 @@ func TestInsidePackage(t *testing.T) {
 		name string
 		run  func(*testing.T)
 	}{
-		{"install", s.install}, {"configure", s.configure}, {"sandbox", s.sandbox}, {"devices", s.devices}, {"media server", s.mediaServer},
+		{"install", s.install}, {"configure", s.configure}, {"sandbox", s.sandbox}, {"devices", s.devices}, {"driver library", s.driver}, {"media server", s.mediaServer},
 		{"credentials", s.credentials}, {"cut", s.cut}, {"upgrade", s.upgrade}, {"broken configuration", s.broken}, {"watchdog", s.watchdog}, {"out of memory", s.outOfMemory},
 		{"full disk", s.fullDisk}, {"clock", s.clock}, {"downgrade", s.downgrade}, {"remove", s.remove},
 	} {
@@ -153,6 +155,22 @@ func (s *service) devices(t *testing.T) {
 		os.Remove(path)
 	}
 	s.sh("vm-dvb off")
+}
+
+// The sandbox lets the agent's child load a driver's library and talk to it.
+func (s *service) driver(t *testing.T) {
+	lib := "/usr/lib/x86_64-linux-gnu/libnvidia-ml.so.1"
+	s.sh("cp libnvidia-ml.so.1 " + lib + " && cp t4.script " + lib + ".script && mknod -m 666 /dev/nvidiactl c 195 255")
+	s.write("/etc/headend-agent/conf.d/gpu.yml", "probes: {gpu_nvidia: {}}\n")
+	s.sh("systemctl reload " + unit)
+	patiently(t, time.Minute, func() error {
+		text, err := get("http://" + pages + "/metrics")
+		if err == nil && !strings.Contains(text, "\nflussonic_gpu_enc{") {
+			err = errors.New("no flussonic_gpu_enc on the page")
+		}
+		return err
+	})
+	s.sh("rm /etc/headend-agent/conf.d/gpu.yml /dev/nvidiactl " + lib + "* && systemctl reload " + unit)
 }
 
 // Of the media server's process, another user's, the default unit shows what is public and keeps still about the rest; the drop-in

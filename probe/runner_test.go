@@ -45,8 +45,10 @@ func newBench(t *testing.T) *bench {
 
 func (b *bench) run(instances ...Instance) (stop func()) {
 	if b.Runner == nil {
-		clock := newClock(b.built, 0xb007, func() time.Time { return time.Now().Add(b.shift) }, func() time.Duration { return time.Since(b.started) + time.Hour },
+		clock := newClock(b.built, 0xb007, b.now, func() time.Duration { return time.Since(b.started) + time.Hour },
 			func(e metric.Epoch, ms int64) {
+				b.mu.Lock()
+				defer b.mu.Unlock()
 				b.fixes = append(b.fixes, fmt.Sprintf("%x%+d", uint64(e), ms))
 			})
 		b.Runner = NewRunner(metric.NewTable(), clock, b.sink, "host", slog.New(slog.NewTextHandler(&b.logged, nil)))
@@ -54,6 +56,20 @@ func (b *bench) run(instances ...Instance) (stop func()) {
 	ctx, cancel := context.WithCancel(context.Background())
 	b.Apply(ctx, instances)
 	return func() { cancel(); b.Stop() }
+}
+
+func (b *bench) now() time.Time {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return time.Now().Add(b.shift)
+}
+
+// pass lets time pass, and what happens in it end. Probes see what the test has changed before.
+func (b *bench) pass(d time.Duration) {
+	b.mu.Lock()
+	b.mu.Unlock()
+	time.Sleep(d)
+	synctest.Wait()
 }
 
 func (b *bench) sink(r metric.Round) {
@@ -95,7 +111,7 @@ func TestFirstRoundAtOnceThenAlignedTicks(t *testing.T) {
 		b := newBench(t)
 		a, c := Instance{Kind: "a", Probe: probeFunc(steady), Interval: 10 * time.Second}, Instance{Kind: "c", Probe: probeFunc(steady), Interval: 10 * time.Second}
 		stop := b.run(a, c)
-		time.Sleep(25 * time.Second)
+		b.pass(25 * time.Second)
 		stop()
 		if len(b.stamps) != 6 {
 			t.Fatalf("rounds at %v, want 3 of each probe", b.stamps)
@@ -126,10 +142,10 @@ func TestTickRightAfterTheStartIsLeftOut(t *testing.T) {
 		a := Instance{Kind: "a", Probe: probeFunc(steady), Interval: 10 * time.Second}
 		b.run(a)() // for the host's place in the interval
 		_, wait := b.clock.next(a.Interval, b.offset(a.Interval))
-		time.Sleep(wait - 100*time.Millisecond)
+		b.pass(wait - 100*time.Millisecond)
 		b.stamps = nil
 		stop := b.run(a)
-		time.Sleep(25 * time.Second)
+		b.pass(25 * time.Second)
 		stop()
 		var at [3]int
 		for i := range at {
@@ -151,11 +167,11 @@ func TestFailureEndsTheSeriesAndRecoveryBringsThemBack(t *testing.T) {
 		})
 		stop := b.run(Instance{Kind: "a", Probe: p, Interval: 10 * time.Second})
 		defer stop()
-		time.Sleep(15 * time.Second)
+		b.pass(15 * time.Second)
 		broken = errors.New("the source is gone")
-		time.Sleep(20 * time.Second)
+		b.pass(20 * time.Second)
 		broken = nil
-		time.Sleep(10 * time.Second)
+		b.pass(10 * time.Second)
 		b.expect(`tested{n="x"}=1`, `tested{n="x"}=1`, `tested{n="x"}=stale`, `tested{n="x"}=1`)
 		if n := strings.Count(b.logged.String(), "\n"); n != 2 {
 			t.Errorf("%d log lines, want one for the failure and one for the recovery:\n%s", n, b.logged.String())
@@ -182,7 +198,7 @@ func TestStuckProbeCostsOnlyItself(t *testing.T) {
 			return nil
 		})
 		stop := b.run(Instance{Kind: "stuck", Probe: stuck, Interval: 10 * time.Second})
-		time.Sleep(55 * time.Second)
+		b.pass(55 * time.Second)
 		b.expect(`tested{n="x"}=1`, `tested{n="x"}=stale`)
 		if s := b.jobs[0].state; s.late != 1 || s.skipped < 3 {
 			t.Errorf("late %d, skipped %d; want 1 and at least 3", s.late, s.skipped)
@@ -190,10 +206,10 @@ func TestStuckProbeCostsOnlyItself(t *testing.T) {
 		// A reload while it is stuck starts no second run.
 		stop()
 		stop = b.run(Instance{Kind: "stuck", Probe: stuck, Interval: 10 * time.Second})
-		time.Sleep(15 * time.Second)
+		b.pass(15 * time.Second)
 		b.expect()
 		close(hang)
-		time.Sleep(10 * time.Second)
+		b.pass(10 * time.Second)
 		b.expect(`tested{n="x"}=3`)
 		stop()
 	})
@@ -212,14 +228,14 @@ func TestPanicTurnsTheProbeOffUntilReload(t *testing.T) {
 			return nil
 		})
 		stop := b.run(Instance{Kind: "a", Probe: p, Interval: 10 * time.Second})
-		time.Sleep(60 * time.Second)
+		b.pass(60 * time.Second)
 		stop()
 		b.expect("counted_total=1", "counted_total=stale")
 		if !strings.Contains(b.logged.String(), "boom") || !strings.Contains(b.logged.String(), "runner_test.go") {
 			t.Errorf("the log lacks the panic or its stack: %s", b.logged.String())
 		}
 		stop = b.run(Instance{Kind: "a", Probe: p, Interval: 10 * time.Second})
-		time.Sleep(time.Second)
+		b.pass(time.Second)
 		stop()
 		b.expect("counted_total=1")
 	})
@@ -234,7 +250,7 @@ func TestReloadEndsSeriesOfProbesThatWentButStopDoesNot(t *testing.T) {
 			return nil
 		})}
 		b.run(a, other)
-		time.Sleep(time.Millisecond)
+		b.pass(time.Millisecond)
 		b.lines = nil
 		stop := b.run(a)
 		synctest.Wait()
@@ -295,10 +311,10 @@ func TestSmallStepBackIsWaitedOut(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBench(t)
 		stop := b.run(Instance{Kind: "a", Probe: probeFunc(steady), Interval: 10 * time.Second})
-		time.Sleep(35 * time.Second)
+		b.pass(35 * time.Second)
 		before := len(b.stamps)
 		b.shift = -25 * time.Second
-		time.Sleep(60 * time.Second)
+		b.pass(60 * time.Second)
 		stop()
 		last := -1
 		for _, s := range b.stamps {
@@ -322,10 +338,10 @@ func TestLargeStepsBeginNewEpochs(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBench(t)
 		stop := b.run(Instance{Kind: "a", Probe: probeFunc(steady), Interval: 10 * time.Second})
-		time.Sleep(15 * time.Second)
+		b.pass(15 * time.Second)
 		b.shift = -time.Hour
 		b.built = time.Time{}
-		time.Sleep(10 * time.Second)
+		b.pass(10 * time.Second)
 		stop()
 		if got := b.Runner.clock.Steps(); got != 1 {
 			t.Fatalf("%d steps, want 1", got)
@@ -345,12 +361,12 @@ func TestUnsetClock(t *testing.T) {
 		b := newBench(t)
 		b.shift = -30 * 365 * 24 * time.Hour
 		stop := b.run(Instance{Kind: "a", Probe: probeFunc(steady), Interval: 10 * time.Second})
-		time.Sleep(15 * time.Second)
+		b.pass(15 * time.Second)
 		if len(b.stamps) < 2 || b.stamps[0] != "boot+3600000" {
 			t.Fatalf("rounds of an unset clock: %v", b.stamps)
 		}
 		b.shift = 0
-		time.Sleep(10 * time.Second)
+		b.pass(10 * time.Second)
 		stop()
 		// The unset epoch is the boot's, and its times count from boot: an hour before the bench began.
 		want := fmt.Sprintf("b007+%d", b.started.Add(-time.Hour).UnixMilli())

@@ -238,14 +238,14 @@ func TestRelabellingForgets(t *testing.T) {
 }
 
 func TestRequestsStayWithinTheLimits(t *testing.T) {
-	set := batchOf(4000, 1)
+	set := batchOf(2000, 5)
 	b := newBuilder(benchmarkShaper())
 	for _, p := range []*protocol{protocolV1, protocolV2, protocolVM} {
 		for _, l := range []limits{{}, {learned: 50_000}, {learned: 3_000}, {learned: minPacked}} {
 			rest, n := set, 0
 			for len(rest) > 0 {
 				r, over := b.build(rest, p, &l)
-				if r.taken > maxSeries || len(r.packed) > l.packed() && r.taken > 1 || over > 0 && r.taken > 1 {
+				if r.taken > maxSeries || r.samples > maxSamples || len(r.packed) > l.packed() && r.taken > 1 || over > 0 && r.taken > 1 {
 					t.Fatalf("%s: %d series in %d bytes, limit %d", p.name, r.taken, len(r.packed), l.packed())
 				}
 				rest = rest[r.taken:]
@@ -259,6 +259,9 @@ func TestRequestsStayWithinTheLimits(t *testing.T) {
 			}
 		}
 	}
+	if r, _ := b.build(batchOf(4000, 1), protocolV2, &limits{}); r.taken != maxSeries {
+		t.Errorf("%d series of 40,000 in a request", r.taken)
+	}
 	e := newEncoderV2(&helps{})
 	e.begin()
 	n := 0
@@ -270,6 +273,18 @@ func TestRequestsStayWithinTheLimits(t *testing.T) {
 	}
 	if size := len(e.finish()); size > 10_000 || size < 9_000 {
 		t.Errorf("%d series in %d bytes", n, size)
+	}
+}
+
+// The backlog of a host with many series goes in requests that hold several samples of each.
+func TestBacklogOfManySeries(t *testing.T) {
+	f, url := serve(t, ok)
+	s := newSetup(t, config(url, v2Only))
+	s.source.fill(series(20_000), 17, time.Now().Add(-time.Hour), time.Second)
+	s.run(t, s.drained)
+	check(t, "delivered", s.source.outcome().Delivered, 340_000)
+	if n := len(f.requests()); n > 2+9 { // two rounds, then five in three requests
+		t.Errorf("%d requests", n)
 	}
 }
 

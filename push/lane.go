@@ -15,6 +15,8 @@ type lane struct {
 	client  *client
 	builder *builder
 
+	width int // series of the last batch
+
 	// Of the batch in hand.
 	soft, hard context.Context
 	batch      *metric.Batch
@@ -30,7 +32,7 @@ func (l *lane) run(ctx, hard context.Context) {
 	// next round then has a request of its own instead of being cut in two.
 	linger := firstFlush
 	for {
-		batch, err := l.s.source.Next(ctx, metric.Limit{Samples: maxSamples, Lane: l.kind, Linger: linger})
+		batch, err := l.s.source.Next(ctx, metric.Limit{Samples: batchLimit(l.width), Lane: l.kind, Linger: linger})
 		if err != nil || !l.deliver(ctx, hard, batch) {
 			return
 		}
@@ -42,6 +44,7 @@ func (l *lane) run(ctx, hard context.Context) {
 // first, or soft while it waited for another attempt.
 func (l *lane) deliver(soft, hard context.Context, batch *metric.Batch) bool {
 	l.soft, l.hard, l.batch, l.out, l.unsure = soft, hard, batch, metric.Outcome{}, batch.Unsure
+	l.width = len(batch.Series)
 	pending, age := l.s.source.Pending()
 	l.backlog = l.kind == metric.Oldest && pending > batch.Count && age > 2*time.Duration(l.s.cfg.FlushInterval)
 	clean, suspects := l.sort(batch.Series)

@@ -4,13 +4,23 @@ import "time"
 
 // What a request holds at most. The sizes fit every receiver that is known to have a limit.
 const (
-	maxSamples = 40_000  // of a batch
+	maxSamples = 40_000
 	maxSeries  = 10_000  // of a request
 	maxPacked  = 900_000 // bytes of a body; Amazon's and Azure's services take 1 MB
 	maxBody    = 8 << 20 // bytes of a body before compression
 	minPacked  = 256     // bytes of a body that every receiver and line must take
 	maxHelp    = 512     // bytes of HELP
 )
+
+// A batch of a backlog holds a request's samples, or a few of each series: the labels of a series take as much of the line as many
+// samples do, and the way to a receiver far away as much time as many series.
+const (
+	fewSamples = 5
+	maxBatch   = 3 * maxSamples
+)
+
+// batchLimit is how many samples a batch may hold, by the series of the one before.
+func batchLimit(series int) int { return min(max(maxSamples, fewSamples*series), maxBatch) }
 
 // limits are the sizes that the receiver, and the line to it, are known to take.
 type limits struct {

@@ -62,6 +62,9 @@ func (b *builder) encode(r *request, set []metric.Samples, bound int) []byte {
 	oldest, newest := set[0].TimesMs[0], set[0].TimesMs[0]
 	for i := range set {
 		x := &set[i]
+		if i > 0 && r.samples+len(x.Values) > maxSamples {
+			break
+		}
 		ls, _ := b.shaper.labels(x.Ref)
 		if !e.add(ls, x, bound) && i > 0 {
 			break

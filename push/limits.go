@@ -16,7 +16,7 @@ const (
 // samples do, and the way to a receiver far away as much time as many series.
 const (
 	fewSamples = 5
-	maxBatch   = 3 * maxSamples
+	maxBatch   = 3 * maxSamples * 99 / 100 // three requests: a series is not cut in two
 )
 
 // batchLimit is how many samples a batch may hold, by the series of the one before.

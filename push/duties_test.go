@@ -245,7 +245,7 @@ func TestRequestsStayWithinTheLimits(t *testing.T) {
 			rest, n := set, 0
 			for len(rest) > 0 {
 				r, over := b.build(rest, p, &l)
-				if r.taken > maxSeries || r.samples > maxSamples || len(r.packed) > l.packed() && r.taken > 1 || over > 0 && r.taken > 1 {
+				if r.taken > maxSeries || r.samples > p.samples || len(r.packed) > l.packed() && r.taken > 1 || over > 0 && r.taken > 1 {
 					t.Fatalf("%s: %d series in %d bytes, limit %d", p.name, r.taken, len(r.packed), l.packed())
 				}
 				rest = rest[r.taken:]

@@ -32,12 +32,17 @@ func (l *lane) run(ctx, hard context.Context) {
 	// next round then has a request of its own instead of being cut in two.
 	linger := firstFlush
 	for {
-		batch, err := l.s.source.Next(ctx, metric.Limit{Samples: batchLimit(l.width), Lane: l.kind, Linger: linger})
+		batch, err := l.s.source.Next(ctx, metric.Limit{Samples: l.limit(), Lane: l.kind, Linger: linger})
 		if err != nil || !l.deliver(ctx, hard, batch) {
 			return
 		}
 		linger = time.Duration(l.s.cfg.FlushInterval) * 9 / 10
 	}
+}
+
+// limit is how many samples the next batch may hold, by the series of the last.
+func (l *lane) limit() int {
+	return min(max(l.s.receiver.state().proto.samples, fewSamples*l.width), maxBatch)
 }
 
 // deliver sends a batch until the receiver has judged all of it, and acknowledges it. It returns false when hard ended

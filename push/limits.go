@@ -4,7 +4,7 @@ import "time"
 
 // What a request holds at most. The sizes fit every receiver that is known to have a limit.
 const (
-	maxSamples = 40_000
+	maxSamples = 40_000  // but see protocol
 	maxSeries  = 10_000  // of a request
 	maxPacked  = 900_000 // bytes of a body; Amazon's and Azure's services take 1 MB
 	maxBody    = 8 << 20 // bytes of a body before compression
@@ -18,9 +18,6 @@ const (
 	fewSamples = 5
 	maxBatch   = 3 * maxSamples * 99 / 100 // three requests: a series is not cut in two
 )
-
-// batchLimit is how many samples a batch may hold, by the series of the one before.
-func batchLimit(series int) int { return min(max(maxSamples, fewSamples*series), maxBatch) }
 
 // limits are the sizes that the receiver, and the line to it, are known to take.
 type limits struct {

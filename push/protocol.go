@@ -14,15 +14,16 @@ type protocol struct {
 	encoding    string
 	header      string // that carries version
 	version     string
+	samples     int // that a request may hold
 }
 
 const versionHeader = "X-Prometheus-Remote-Write-Version"
 
 var (
-	protocolV1 = &protocol{"1.0", "application/x-protobuf", "snappy", versionHeader, "0.1.0"}
-	protocolV2 = &protocol{"2.0", "application/x-protobuf;proto=" + MessageV2, "snappy", versionHeader, "2.0.0"}
-	// protocolVM is 1.0 as VictoriaMetrics takes it from its own agents.
-	protocolVM = &protocol{"1.0 zstd", "application/x-protobuf", "zstd", "X-VictoriaMetrics-Remote-Write-Version", "1"}
+	protocolV1 = &protocol{"1.0", "application/x-protobuf", "snappy", versionHeader, "0.1.0", maxSamples}
+	protocolV2 = &protocol{"2.0", "application/x-protobuf;proto=" + MessageV2, "snappy", versionHeader, "2.0.0", maxSamples}
+	// protocolVM is 1.0 as VictoriaMetrics takes it from its own agents. It counts bytes alone, and zstd finds what is far apart.
+	protocolVM = &protocol{"1.0 zstd", "application/x-protobuf", "zstd", "X-VictoriaMetrics-Remote-Write-Version", "1", maxBatch}
 )
 
 // askAgain is how long 1.0 stays in use, and a learned size in force, before the receiver is asked anew: it may have been upgraded.

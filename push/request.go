@@ -62,7 +62,7 @@ func (b *builder) encode(r *request, set []metric.Samples, bound int) []byte {
 	oldest, newest := set[0].TimesMs[0], set[0].TimesMs[0]
 	for i := range set {
 		x := &set[i]
-		if i > 0 && r.samples+len(x.Values) > maxSamples {
+		if i > 0 && r.samples+len(x.Values) > r.proto.samples {
 			break
 		}
 		ls, _ := b.shaper.labels(x.Ref)

@@ -92,7 +92,7 @@ func (s *Sender) drain(ctx, hard context.Context, l *lane) {
 			return
 		}
 		look, cancel := context.WithTimeout(hard, lookTime)
-		batch, err := s.source.Next(look, metric.Limit{Samples: batchLimit(l.width), Lane: l.kind})
+		batch, err := s.source.Next(look, metric.Limit{Samples: l.limit(), Lane: l.kind})
 		cancel()
 		if err != nil || !l.deliver(ctx, hard, batch) {
 			return

@@ -243,7 +243,7 @@ func (g guest) reasons(t *testing.T) {
 		g.metrics(t, name).want(1, "frontend_errors_total", at("0.0", label("reason", "denied"))...)
 	}
 	for name, want := range map[string][]string{ // the level, what was found, and what helps
-		"before": {"ok    dvb", "no driver has found a DVB device"}, "tuned": {"ok    dvb", "1 found"}, "left": {"warn  dvb", "nobody has it open for tuning"},
+		"before": {"ok    dvb", "no driver has found a DVB device"}, "tuned": {"ok    dvb", "1 found"}, "left": {"ok    dvb", "nobody has it open for tuning"},
 		"nogroup": {"fail  dvb", "not allowed to this user", "→ put the agent's user into the group video"},
 		"policy":  {"fail  dvb", "kept away by a device policy", "→ add DeviceAllow=char-212 r to the unit"},
 		"hidden":  {"warn  dvb", "kernel threads are hidden", "→ run it without ProtectProc=invisible"},

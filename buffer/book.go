@@ -19,6 +19,8 @@ type book struct {
 	lists  [][]uint32 // of numbers of series
 
 	// For the writer only; see add.
+	numbers map[metric.Ref]uint32 // of series; nil while every list is found: it is larger than they are
+	founds  int                   // lists that were found since the last one that was not
 	known   map[sliceID]knownList
 	equal   map[uint64]uint32 // by hash, a list
 	seed    maphash.Seed
@@ -45,30 +47,41 @@ func newBook(id uint32) *book {
 // maxKnown bounds the slices that are recognised by identity.
 const maxKnown = 256
 
+// keepNumbers is after how many lists in a row that were found the numbers are given up: those with times of their own never are.
+const keepNumbers = 256
+
 // find returns the list that stands for refs, if it is recognised.
 func (k *book) find(refs []metric.Ref) (list uint32, ok bool) {
 	l, ok := k.known[sliceID{unsafe.SliceData(refs), len(refs)}]
+	if ok {
+		if k.founds++; k.founds >= keepNumbers {
+			k.numbers = nil
+		}
+	}
 	return l.list, ok
 }
 
 // add returns the list that stands for refs, and enters what is new of it. New series get their numbers in the order of their
 // labels: so those of a family have neighbouring columns, and their labels share their beginnings.
 func (k *book) add(refs []metric.Ref) uint32 {
-	numbers := make(map[metric.Ref]uint32, len(k.series)) // made for the rare case, and not kept: it is larger than the series
-	for i, r := range k.series {
-		numbers[r] = uint32(i)
+	k.founds = 0
+	if k.numbers == nil {
+		k.numbers = make(map[metric.Ref]uint32, len(k.series))
+		for i, r := range k.series {
+			k.numbers[r] = uint32(i)
+		}
 	}
 	var fresh []metric.Ref
 	for _, r := range refs {
-		if _, ok := numbers[r]; !ok {
-			numbers[r] = 0
+		if _, ok := k.numbers[r]; !ok {
+			k.numbers[r] = 0
 			fresh = append(fresh, r)
 		}
 	}
 	slices.SortFunc(fresh, func(a, b metric.Ref) int { return a.Labels.Compare(&b.Labels) })
 	var last, labels []byte
 	for _, r := range fresh {
-		numbers[r] = uint32(len(k.series))
+		k.numbers[r] = uint32(len(k.series))
 		k.series = append(k.series, r)
 		labels = r.Labels.Append(labels[:0])
 		k.bytes += 4 + len(labels) - sharedPrefix(last, labels)
@@ -78,7 +91,7 @@ func (k *book) add(refs []metric.Ref) uint32 {
 	var h maphash.Hash
 	h.SetSeed(k.seed)
 	for i, r := range refs {
-		ids[i] = numbers[r]
+		ids[i] = k.numbers[r]
 		h.Write(binary.LittleEndian.AppendUint32(nil, ids[i]))
 	}
 	list, ok := k.equal[h.Sum64()]

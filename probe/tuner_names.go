@@ -1,13 +1,24 @@
 package probe
 
 import (
+	"fmt"
 	"maps"
 	"slices"
+	"strconv"
 	"sync"
 )
 
 // Tuner is a DVB frontend of this machine: N and M of /dev/dvb/adapterN/frontendM.
 type Tuner struct{ Adapter, Frontend int }
+
+// ParseTuner reads the two numbers as the kernel writes them.
+func ParseTuner(adapter, frontend string) (Tuner, bool) {
+	a, err := strconv.ParseUint(adapter, 10, 16)
+	f, err2 := strconv.ParseUint(frontend, 10, 16)
+	return Tuner{int(a), int(f)}, err == nil && err2 == nil
+}
+
+func (t Tuner) String() string { return fmt.Sprintf("adapter%d.frontend%d", t.Adapter, t.Frontend) }
 
 // TunerNames holds what the media servers on this machine call its tuners. The probes of the servers write it and the DVB probe reads
 // it, at any time.

@@ -35,7 +35,7 @@ type dvb struct {
 	open    func(path string) (device, error)
 	threads threads
 	hidden  bool // kernel threads are, and that has been logged
-	tuners  map[position]*tuner
+	tuners  map[probe.Tuner]*tuner
 
 	mu     sync.Mutex
 	absent []string
@@ -49,11 +49,11 @@ func newDVB(decode func(any) error, env probe.Env) (probe.Probe, error) {
 	}
 	for _, key := range slices.Sorted(maps.Keys(c.Names)) {
 		a, f, ok := strings.Cut(strings.TrimPrefix(key, "adapter"), ".frontend")
-		if p, ok2 := parseNumbers(a, f); !ok || !ok2 || p.String() != key {
+		if p, ok2 := probe.ParseTuner(a, f); !ok || !ok2 || p.String() != key {
 			return nil, fmt.Errorf("names: %q is not of the form adapter0.frontend0", key)
 		}
 	}
-	return &dvb{env: env, names: c.Names, open: openDevice, threads: threads{proc: env.Proc}, tuners: map[position]*tuner{}}, nil
+	return &dvb{env: env, names: c.Names, open: openDevice, threads: threads{proc: env.Proc}, tuners: map[probe.Tuner]*tuner{}}, nil
 }
 
 // Inherit takes over the tuners of the probe before: their ports, counts and names, and calls that hang.
@@ -110,7 +110,7 @@ func (p *dvb) Collect(ctx context.Context, out *metric.Set) error {
 	absent := make([]string, 0, len(list))
 	for _, t := range list {
 		t.end(ctx)
-		t.add(out, p.card(t.position))
+		t.add(out, p.card(t.Tuner))
 		if t.why != "" {
 			absent = append(absent, t.String()+": "+t.why)
 		}
@@ -120,8 +120,8 @@ func (p *dvb) Collect(ctx context.Context, out *metric.Set) error {
 }
 
 // card is the name of a frontend, by whoever has one for it.
-func (p *dvb) card(at position) string {
-	return cmp.Or(p.names[at.String()], p.env.Tuners.Name(probe.Tuner{Adapter: at.adapter, Frontend: at.frontend}), at.String())
+func (p *dvb) card(at probe.Tuner) string {
+	return cmp.Or(p.names[at.String()], p.env.Tuners.Name(at), at.String())
 }
 
 // noteHidden logs when kernel threads begin or cease to be hidden.
@@ -146,25 +146,25 @@ func (p *dvb) follow(found []place) (adapters int, list []*tuner) {
 	taken := map[socket]bool{}
 	ports := map[int]int{} // by adapter
 	for _, f := range found {
-		if t := p.tuners[f.position]; t != nil && t.device == f.device {
-			ports[f.adapter] = t.port
+		if t := p.tuners[f.Tuner]; t != nil && t.device == f.device {
+			ports[f.Adapter] = t.port
 			taken[socket{t.path, t.port}] = true
 		}
 	}
-	here := make(map[position]*tuner, len(found))
+	here := make(map[probe.Tuner]*tuner, len(found))
 	for _, f := range found {
-		t := p.tuners[f.position]
+		t := p.tuners[f.Tuner]
 		if t == nil || t.device != f.device {
 			t = p.newTuner(f, t)
-			port, ok := ports[f.adapter]
+			port, ok := ports[f.Adapter]
 			for !ok && taken[socket{t.path, port}] { // the others keep theirs when one of them comes or goes
 				port++
 			}
-			ports[f.adapter] = port
+			ports[f.Adapter] = port
 			taken[socket{t.path, port}] = true
 			t.plug(port)
 		}
-		here[f.position] = t
+		here[f.Tuner] = t
 		list = append(list, t)
 	}
 	for position, t := range p.tuners {

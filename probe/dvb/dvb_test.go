@@ -465,7 +465,7 @@ func FuzzParsePosition(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, name string) {
 		p, ok := parsePosition(name)
-		if ok && (p.adapter < 0 || p.frontend < 0 || !strings.HasPrefix(name, "dvb") || strings.Contains(name, "demux")) {
+		if ok && (p.Adapter < 0 || p.Frontend < 0 || !strings.HasPrefix(name, "dvb") || strings.Contains(name, "demux")) {
 			t.Errorf("%q is %v", name, p)
 		}
 	})

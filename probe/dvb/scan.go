@@ -8,33 +8,23 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
 	"syscall"
+
+	"headend-agent/probe"
 )
 
-// position is a frontend's number: N and M of /dev/dvb/adapterN/frontendM.
-type position struct{ adapter, frontend int }
-
-func (p position) String() string { return fmt.Sprintf("adapter%d.frontend%d", p.adapter, p.frontend) }
-
 // parsePosition reads a name of /sys/class/dvb, dvbN.frontendM; those of demux, dvr, ca and net nodes are refused.
-func parsePosition(name string) (position, bool) {
+func parsePosition(name string) (probe.Tuner, bool) {
 	name, ok := strings.CutPrefix(name, "dvb")
 	a, f, ok2 := strings.Cut(name, ".frontend")
-	p, ok3 := parseNumbers(a, f)
+	p, ok3 := probe.ParseTuner(a, f)
 	return p, ok && ok2 && ok3
-}
-
-func parseNumbers(a, f string) (position, bool) {
-	adapter, err := strconv.ParseUint(a, 10, 16)
-	frontend, err2 := strconv.ParseUint(f, 10, 16)
-	return position{int(adapter), int(frontend)}, err == nil && err2 == nil
 }
 
 // place is where a frontend is found.
 type place struct {
-	position
+	probe.Tuner
 	device uint64 // inode of its sysfs directory: another one when another device takes the number
 }
 
@@ -60,15 +50,15 @@ func scan(class string) ([]place, error) {
 		found = append(found, place{p, st.Ino})
 	}
 	slices.SortFunc(found, func(a, b place) int {
-		return cmp.Or(a.adapter-b.adapter, a.frontend-b.frontend)
+		return cmp.Or(a.Adapter-b.Adapter, a.Frontend-b.Frontend)
 	})
 	return found, nil
 }
 
 // hardware finds out which device a frontend is part of, and its driver. The path is udev's ID_PATH: it stays the same while
 // adapter numbers change from boot to boot. Both are "" where sysfs does not tell.
-func hardware(sys, class string, p position) (path, driver string) {
-	dir, err := filepath.EvalSymlinks(filepath.Join(class, fmt.Sprintf("dvb%d.frontend%d", p.adapter, p.frontend)))
+func hardware(sys, class string, p probe.Tuner) (path, driver string) {
+	dir, err := filepath.EvalSymlinks(filepath.Join(class, fmt.Sprintf("dvb%d.frontend%d", p.Adapter, p.Frontend)))
 	if err != nil {
 		return "", ""
 	}

@@ -6,6 +6,8 @@ import (
 	"path/filepath"
 	"strings"
 	"time"
+
+	"headend-agent/probe"
 )
 
 // threads finds the kernel's tuning threads in /proc. There is one for each frontend that somebody has open for tuning, and
@@ -20,7 +22,7 @@ type threads struct {
 const believe = time.Minute
 
 // thread is the name of a frontend's tuning thread.
-func thread(p position) string { return fmt.Sprintf("kdvb-ad-%d-fe-%d", p.adapter, p.frontend) }
+func thread(p probe.Tuner) string { return fmt.Sprintf("kdvb-ad-%d-fe-%d", p.Adapter, p.Frontend) }
 
 // find returns the process number of each tuning thread by its name, and whether kernel threads can be seen at all: a unit with
 // ProtectProc=invisible, a mount with hidepid=, and a container show none.

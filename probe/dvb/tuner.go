@@ -42,7 +42,7 @@ type tuner struct {
 // the device that had its number.
 func (p *dvb) newTuner(at place, before *tuner) *tuner {
 	t := &tuner{place: at, log: p.env.Log.With("frontend", at.String())}
-	t.path, t.driver = hardware(p.env.Sys, p.class(), at.position)
+	t.path, t.driver = hardware(p.env.Sys, p.class(), at.Tuner)
 	if before != nil {
 		t.pending = before.pending
 	}
@@ -52,7 +52,7 @@ func (p *dvb) newTuner(at place, before *tuner) *tuner {
 // plug gives the tuner its adapter's position among those of the same device.
 func (t *tuner) plug(port int) {
 	t.port = port
-	t.labels = [4]string{strconv.Itoa(t.adapter), strconv.Itoa(t.frontend), t.path, strconv.Itoa(port)}
+	t.labels = [4]string{strconv.Itoa(t.Adapter), strconv.Itoa(t.Frontend), t.path, strconv.Itoa(port)}
 }
 
 // running tells whether a reading is under way, and forgets one that has come too late.
@@ -76,14 +76,14 @@ func (t *tuner) take(r reading) reading {
 
 // begin starts a reading if the frontend is in use.
 func (t *tuner) begin(ctx context.Context, p *dvb, tuning map[string]string, visible bool, limit time.Duration) {
-	comm := thread(t.position)
+	comm := thread(t.Tuner)
 	pid, inUse := tuning[comm]
 	t.inUse, t.visible, t.result, t.fresh = inUse, visible, nil, false
 	if !inUse || t.running() && !t.cut {
 		return
 	}
 	s := session{
-		open: p.open, path: filepath.Join(p.env.Dev, fmt.Sprintf("dvb/adapter%d/frontend%d", t.adapter, t.frontend)),
+		open: p.open, path: filepath.Join(p.env.Dev, fmt.Sprintf("dvb/adapter%d/frontend%d", t.Adapter, t.Frontend)),
 		identify: !t.identified, budget: limit, tuned: func() bool { return p.threads.comm(pid) == comm }, after: t.pending,
 	}
 	if t.pending == nil && !t.identified && heldByUs(p.env.Proc, s.path) {

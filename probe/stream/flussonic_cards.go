@@ -4,7 +4,6 @@ import (
 	"context"
 	"net"
 	"net/http/httptrace"
-	"strconv"
 
 	"headend-agent/probe"
 )
@@ -75,19 +74,13 @@ func readCard(s *scanner, run *run, names map[probe.Tuner]string) {
 	if hardware != "dvb" {
 		adapter, frontend = "", ""
 	}
-	if t, ok := tuner(adapter, frontend); ok && names[t] == "" {
+	if t, ok := probe.ParseTuner(adapter, frontend); ok && names[t] == "" {
 		names[t] = name
 	}
 	addSome(run.out, serverDVBStrength, v[0].over(100), run.server, name, adapter, frontend)
 	addSome(run.out, serverDVBSNR, v[1].over(100), run.server, name, adapter, frontend)
 	addSome(run.out, serverDVBBER, v[2], run.server, name, adapter, frontend)
 	addSome(run.out, serverDVBLock, v[3], run.server, name, adapter, frontend)
-}
-
-func tuner(adapter, frontend string) (probe.Tuner, bool) {
-	a, err := strconv.ParseUint(adapter, 10, 16)
-	f, err2 := strconv.ParseUint(frontend, 10, 16)
-	return probe.Tuner{Adapter: int(a), Frontend: int(f)}, err == nil && err2 == nil
 }
 
 // Inherit takes over what a Flussonic called the tuners: their series keep their names over a reload.

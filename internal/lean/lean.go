@@ -2,54 +2,89 @@
 package lean
 
 import (
+	"bufio"
+	"bytes"
+	"io"
 	"os"
 	"runtime/debug"
 	"strconv"
-	"strings"
-	"syscall"
+
+	"golang.org/x/sys/unix"
 )
 
+// piece is the most that a page fault in a file's mapping brings in, bytes.
+const piece = 32 << 10
+
 // Out gives memory back: free memory of the heap, and pages of files, the program's above all. To start touches much that is never
-// used again. They are given back where nothing has written to them; what is still needed comes again from the page cache.
+// used again. They are given back where nothing has written to them; what is still needed comes again from the page cache, piece by
+// piece.
 func Out() {
 	debug.FreeOSMemory()
-	smaps, err := os.ReadFile("/proc/self/smaps")
+	smaps, err := os.Open("/proc/self/smaps")
 	if err != nil {
 		return
 	}
-	for _, m := range cleanMappings(string(smaps)) {
-		syscall.Syscall(syscall.SYS_MADVISE, m.start, m.end-m.start, syscall.MADV_DONTNEED) // nothing is lost where it fails
+	defer smaps.Close()
+	clean := cleanMappings(smaps)
+	for _, m := range clean { // all of them before the first page goes: the next instruction brings it back
+		m.cut()
+	}
+	for _, m := range clean {
+		m.advise(unix.MADV_DONTNEED) // nothing is lost where it fails
 	}
 }
 
 type mapping struct{ start, end uintptr }
 
+// cut makes pieces of a mapping. A page fault maps what lies around it too, since Linux 6.18 the whole folio of the page cache, which may
+// be 2 MiB, but nothing beyond the mapping. So every other piece gets a flag that makes it a mapping of its own, and does
+// nothing else: a core dump leaves pages of files out anyway.
+func (m mapping) cut() {
+	const pair = 2 * piece
+	for at := (m.start + pair - 1) / pair * pair; at < m.end; at += pair {
+		mapping{at, min(at+piece, m.end)}.advise(unix.MADV_DONTDUMP)
+	}
+}
+
+func (m mapping) advise(advice int) {
+	unix.Syscall(unix.SYS_MADVISE, m.start, m.end-m.start, uintptr(advice))
+}
+
 // cleanMappings finds the mappings of files in the text of /proc/PID/smaps that are private, not writable, and have no page of their
-// own, be it in memory or swapped out: what the dynamic linker has written is not in the file.
-func cleanMappings(smaps string) []mapping {
+// own, be it in memory or swapped out: what the dynamic linker has written is not in the file. Neighbours count as one.
+func cleanMappings(smaps io.Reader) []mapping {
 	var found []mapping
 	var m mapping
-	for line := range strings.Lines(smaps) {
-		f := strings.Fields(line)
-		switch {
-		case len(f) >= 2 && strings.HasSuffix(f[0], ":"):
-			own := f[0] == "Anonymous:" || f[0] == "Swap:"
-			if own && f[1] != "0" {
+	for lines := bufio.NewScanner(smaps); lines.Scan(); {
+		line := lines.Bytes()
+		if key, value, ok := bytes.Cut(line, []byte(":")); ok && bytes.IndexByte(key, ' ') < 0 {
+			own := string(key) == "Anonymous" || string(key) == "Swap"
+			if own && string(bytes.TrimSpace(value)) != "0 kB" {
 				m = mapping{}
 			}
-			if f[0] == "Swap:" && m.end > m.start { // the later of the two
-				found = append(found, m)
+			if string(key) == "Swap" && m.end > m.start { // the later of the two
+				if last := len(found) - 1; last >= 0 && found[last].end == m.start {
+					found[last].end = m.end
+				} else {
+					found = append(found, m)
+				}
 			}
-		case len(f) >= 5: // the line that begins a mapping; it ends with the file, if there is one
-			m = mapping{}
-			from, to, _ := strings.Cut(f[0], "-")
-			start, err1 := strconv.ParseUint(from, 16, 64)
-			end, err2 := strconv.ParseUint(to, 16, 64)
-			readOnly := f[1] == "r--p" || f[1] == "r-xp"
-			if err1 == nil && err2 == nil && readOnly && len(f) > 5 && f[5][0] == '/' {
-				m = mapping{uintptr(start), uintptr(end)}
-			}
+			continue
 		}
+		m = cleanMapping(line)
 	}
 	return found
+}
+
+// cleanMapping reads the line that begins a mapping; it ends with the file, if there is one. What is not wanted is empty.
+func cleanMapping(line []byte) mapping {
+	span, rest, _ := bytes.Cut(line, []byte(" "))
+	from, to, _ := bytes.Cut(span, []byte("-"))
+	start, err1 := strconv.ParseUint(string(from), 16, 64)
+	end, err2 := strconv.ParseUint(string(to), 16, 64)
+	readOnly := bytes.HasPrefix(rest, []byte("r--p ")) || bytes.HasPrefix(rest, []byte("r-xp "))
+	if err1 != nil || err2 != nil || !readOnly || bytes.IndexByte(rest, '/') < 0 {
+		return mapping{}
+	}
+	return mapping{uintptr(start), uintptr(end)}
 }

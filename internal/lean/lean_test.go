@@ -1,8 +1,15 @@
 package lean
 
 import (
+	"bytes"
+	"os"
+	"path/filepath"
 	"reflect"
+	"strconv"
+	"strings"
 	"testing"
+
+	"golang.org/x/sys/unix"
 )
 
 func TestCleanMappings(t *testing.T) {
@@ -36,11 +43,74 @@ Swap:                  0 kB
 Anonymous:             0 kB
 Swap:                  0 kB
 `
-	got := cleanMappings(smaps)
-	want := []mapping{{0x400000, 0x410000}, {0x410000, 0xc49000}, {0x7f0000000000, 0x7f0000001000}}
+	got := cleanMappings(strings.NewReader(smaps))
+	want := []mapping{{0x400000, 0xc49000}, {0x7f0000000000, 0x7f0000001000}}
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("%x, want %x", got, want)
 	}
+}
+
+// A file of some size is in the page cache in large folios, where the kernel has them.
+func TestPagesComeBackPieceByPiece(t *testing.T) {
+	const size = 8 << 20
+	f, err := os.Create(filepath.Join(t.TempDir(), "program"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	if _, err := f.Write(bytes.Repeat([]byte("headend "), size/8)); err != nil {
+		t.Fatal(err)
+	}
+	text, err := unix.Mmap(int(f.Fd()), 0, size, unix.PROT_READ, unix.MAP_PRIVATE)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Munmap(text)
+	touchAll := func() {
+		for i := 0; i < size; i += os.Getpagesize() {
+			if text[i] != 'h' {
+				t.Fatalf("byte %d is %q", i, text[i])
+			}
+		}
+	}
+	touchAll()
+	if got := resident(t, f.Name()); got != size {
+		t.Fatalf("%d bytes are resident, want all %d", got, size)
+	}
+	Out()
+	if got := resident(t, f.Name()); got != 0 {
+		t.Errorf("%d bytes are still resident", got)
+	}
+	touched := text[size/2]
+	if got := resident(t, f.Name()); touched != 'h' || got == 0 || got > 2*piece {
+		t.Errorf("one byte, %q, brought %d", touched, got)
+	}
+	Out() // a second time, over the pieces
+	touchAll()
+	if got := resident(t, f.Name()); got != size {
+		t.Errorf("%d bytes are resident, want all %d", got, size)
+	}
+}
+
+// resident is how much of a file's mappings is resident in this process, bytes.
+func resident(t *testing.T, file string) (sum int) {
+	t.Helper()
+	smaps, err := os.ReadFile("/proc/self/smaps")
+	if err != nil {
+		t.Fatal(err)
+	}
+	ours := false
+	for line := range strings.Lines(string(smaps)) {
+		f := strings.Fields(line)
+		if !strings.HasSuffix(f[0], ":") {
+			ours = strings.HasSuffix(strings.TrimSpace(line), file)
+		}
+		if ours && f[0] == "Rss:" {
+			kib, _ := strconv.Atoi(f[1])
+			sum += kib << 10
+		}
+	}
+	return sum
 }
 
 func TestOutLeavesTheProcessWorking(t *testing.T) {

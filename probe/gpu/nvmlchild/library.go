@@ -16,15 +16,16 @@ const Built = true
 
 // driver is the loaded library.
 type driver struct {
-	lib     nvml.Interface
-	version string
-	file    mapped
-	events  nvml.EventSet
-	count   int // devices at the last enumeration
-	gpus    []*gpu
-	has     map[string]bool // symbols of the library
-	errors  map[failure]uint64
-	xids    map[xid]uint64
+	lib      nvml.Interface
+	version  string
+	file     mapped
+	replaced bool
+	events   nvml.EventSet
+	count    int // devices at the last enumeration
+	gpus     []*gpu
+	has      map[string]bool // symbols of the library
+	errors   map[failure]uint64
+	xids     map[xid]uint64
 }
 
 type failure struct {
@@ -133,9 +134,9 @@ func mappedLibrary(path string) mapped {
 	return mapped{}
 }
 
-// replaced tells whether another file is where the library was.
-func (m mapped) replaced() bool {
-	return m.ino != 0 && inode(m.path) != m.ino
+// look sees whether another file is where the library was.
+func (d *driver) look() {
+	d.replaced = d.file.ino != 0 && inode(d.file.path) != d.file.ino
 }
 
 func inode(path string) uint64 {

@@ -29,7 +29,7 @@ type gpu struct {
 // sample reads all devices.
 func (d *driver) sample() *Report {
 	clear(d.errors)
-	r := &Report{Driver: d.version, Library: d.file.path, Replaced: d.file.replaced()}
+	r := &Report{Driver: d.version, Library: d.file.path, Replaced: d.replaced}
 	d.enumerate()
 	d.collectXIDs()
 	for _, g := range d.gpus {

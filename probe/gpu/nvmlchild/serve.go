@@ -21,11 +21,15 @@ import (
 // lastGrace is how long a call of the library gets to return when the child is to end and nobody is left to hurry it by SIGTERM.
 const lastGrace = 20 * time.Second
 
-// The child gives memory back when it has used all that it ever needs, and from time to time thereafter.
+// The child gives memory back when it has used all that it ever needs, and from time to time thereafter: a report leaves some 7 KiB of
+// garbage.
 const (
 	settled   = 5 // reports
-	leanEvery = 60
+	leanEvery = 200
 )
+
+// lookEvery is how many reports there are to a look at what changes seldom, or slowly.
+const lookEvery = 10
 
 // Main is the child. It returns its exit status.
 func Main(args []string, in *os.File, stdout, stderr io.Writer) int {
@@ -83,7 +87,8 @@ func serve(library string, in *os.File, answers io.Writer) int {
 		_, err := answers.Write(frame)
 		return err == nil // else nobody reads it any more
 	}
-	if first.RSS = residentMemory(); !send(first) || d == nil {
+	rss := residentMemory()
+	if first.RSS = rss; !send(first) || d == nil {
 		return 1
 	}
 	request := make([]byte, 1)
@@ -94,8 +99,12 @@ func serve(library string, in *os.File, answers io.Writer) int {
 		if err != nil {
 			return 0
 		}
+		if n%lookEvery == 1 {
+			rss = residentMemory()
+			d.look()
+		}
 		r := d.sample()
-		r.RSS = residentMemory()
+		r.RSS = rss
 		if !send(r) {
 			return 1
 		}
@@ -122,14 +131,8 @@ func hangup(pipe *os.File) <-chan struct{} {
 
 // residentMemory returns how much memory of the process is resident, in bytes; 0 where that cannot be told.
 func residentMemory() uint64 {
-	var b [64]byte
-	fd, err := syscall.Open("/proc/self/statm", syscall.O_RDONLY|syscall.O_CLOEXEC, 0)
-	if err != nil {
-		return 0
-	}
-	n, _ := syscall.Read(fd, b[:])
-	syscall.Close(fd)
-	f := strings.Fields(string(b[:max(n, 0)])) // total, resident, in pages
+	b, _ := os.ReadFile("/proc/self/statm")
+	f := strings.Fields(string(b)) // total, resident, in pages
 	if len(f) < 2 {
 		return 0
 	}

@@ -11,7 +11,7 @@
 #include <unistd.h>
 
 enum { OK = 0, INVALID = 2, NOT_SUPPORTED = 3, NOT_FOUND = 6, TOO_SMALL = 7, TIMEOUT = 10 };
-enum { DEVICES = 8, KEYS = 256 };
+enum { DEVICES = 8, KEYS = 256, SLOTS = 1024 };
 
 typedef unsigned int u32;
 typedef unsigned long long u64;
@@ -19,7 +19,7 @@ typedef struct device { int index; } *device_t;
 
 static struct device devices[DEVICES];
 static struct { char key[64], value[96]; } script[KEYS];
-static int keys;
+static short slots[SLOTS]; // of a hash table: 1 + place in the script, 0 for none; the fake is to cost little beside the calls
 
 // beside returns the name of a file beside the library.
 static const char *beside(const char *suffix) {
@@ -28,6 +28,14 @@ static const char *beside(const char *suffix) {
   if (!dladdr((void *)beside, &self)) return NULL;
   snprintf(path, sizeof path, "%s%s", self.dli_fname, suffix);
   return path;
+}
+
+// slot returns where the key is, or would be.
+static short *slot(const char *key) {
+  u32 h = 2166136261u;
+  for (const char *c = key; *c; c++) h = (h ^ (unsigned char)*c) * 16777619u;
+  while (slots[h % SLOTS] && strcmp(script[slots[h % SLOTS] - 1].key, key)) h++;
+  return &slots[h % SLOTS];
 }
 
 // reread takes in the script where it is another file than before. It is done where a reading of all devices begins.
@@ -41,29 +49,28 @@ static void reread(void) {
   FILE *f = fopen(path, "r");
   if (!f) return;
   before = st;
-  for (keys = 0; keys < KEYS && fscanf(f, " %63[^=]=%95[^\n]", script[keys].key, script[keys].value) == 2;) keys++;
+  memset(slots, 0, sizeof slots);
+  for (int keys = 0; keys < KEYS && fscanf(f, " %63[^=]=%95[^\n]", script[keys].key, script[keys].value) == 2;) {
+    short *s = slot(script[keys++].key);
+    if (!*s) *s = (short)keys;
+  }
   fclose(f);
 }
 
 static const char *find(const char *key) {
-  for (int i = 0; i < keys; i++)
-    if (!strcmp(script[i].key, key)) return script[i].value;
-  return NULL;
+  short s = *slot(key);
+  return s ? script[s - 1].value : NULL;
 }
 
 // text returns what the script says of a device's field; d may be NULL.
 static const char *text(device_t d, const char *call, const char *field) {
-  char key[128];
-  const char *v = NULL, *dot = *field ? "." : "";
-  if (d) {
-    snprintf(key, sizeof key, "%d.%s%s%s", d->index, call, dot, field);
-    v = find(key);
-  }
-  if (!v) {
-    snprintf(key, sizeof key, "%s%s%s", call, dot, field);
-    v = find(key);
-  }
-  return v;
+  char key[128], *general = key + 2;
+  char *end = stpcpy(general, call);
+  if (*field) stpcpy(stpcpy(end, "."), field);
+  key[0] = d ? (char)('0' + d->index) : 0;
+  key[1] = '.';
+  const char *v = d ? find(key) : NULL;
+  return v ? v : find(general);
 }
 
 static u64 number(device_t d, const char *call, const char *field) {

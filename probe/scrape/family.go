@@ -47,7 +47,7 @@ func (r *relay) metadata(p textparse.Parser, entry textparse.Entry) {
 	}
 	f := r.families[string(name)]
 	if f == nil {
-		if len(r.families) > len(r.known)+forgetBeyond { // names that come and go
+		if len(r.families) > len(r.known.last)+forgetBeyond { // names that come and go
 			clear(r.families)
 		}
 		f = &family{}
@@ -63,7 +63,7 @@ func (r *relay) metadata(p textparse.Parser, entry textparse.Entry) {
 	default:
 		return
 	}
-	if r.run > beforeFirst+1 { // in the first, metadata comes before its series
+	if r.runs > 1 { // in the first, metadata comes before its series
 		r.edition++
 	}
 }
@@ -103,7 +103,7 @@ func (r *relay) desc(exposed, name string) *metric.Desc {
 	}
 	d := r.descs[name]
 	if d == nil || d.Type != f.typ || d.Help != f.help || string(d.Unit) != f.unit {
-		if len(r.descs) > len(r.known)+forgetBeyond {
+		if len(r.descs) > len(r.known.last)+forgetBeyond {
 			clear(r.descs)
 		}
 		d = &metric.Desc{Name: name, Help: f.help, Type: f.typ, Unit: metric.Unit(f.unit)}

@@ -59,44 +59,24 @@ type relay struct {
 	rules
 	lines    *lines
 	marked   []byte // a chunk of OpenMetrics with an end of its own
-	seeds    [2]maphash.Seed
-	run      uint32
+	seed     maphash.Seed
+	runs     int
 	edition  uint32 // of the metadata
-	live     int    // series of the last run that went well
-	known    map[textKey]*known
+	known    lineup
 	families map[string]*family
 	descs    map[string]*metric.Desc
 	builder  *labels.Builder
 	scratch  []metric.Label
 }
 
-// textKey stands for a series' text: two hashes by seeds of the process' own, so that two texts never meet, at a fraction of the memory.
-type textKey [2]uint64
-
-func (r *relay) key(text []byte) textKey {
-	return textKey{maphash.Bytes(r.seeds[0], text), maphash.Bytes(r.seeds[1], text)}
-}
-
-// known is a series as the exposition writes it. ref is nil where relabelling drops it.
-type known struct {
-	ref     metric.Ref
-	run     uint32 // the last one it came in
-	edition uint32 // of the metadata it was learned under
-	owned   bool   // dropped by rules.owners
-}
-
-// forgetBeyond is how many series that no longer come are remembered beside as many as do.
+// forgetBeyond is how many families that no longer come are remembered beside as many as there are series.
 const forgetBeyond = 1000
-
-// beforeFirst is above 0, the run of a series that has not come yet, by so much that 0 is not the one before the first.
-const beforeFirst = 1
 
 // newRelay makes a relay. Relays that read one after the other may share l.
 func newRelay(r rules, l *lines) *relay {
 	return &relay{
 		rules: r, lines: l, builder: labels.NewBuilder(labels.EmptyLabels()),
-		seeds: [2]maphash.Seed{maphash.MakeSeed(), maphash.MakeSeed()}, run: beforeFirst,
-		known: map[textKey]*known{}, families: map[string]*family{}, descs: map[string]*metric.Desc{},
+		seed: maphash.MakeSeed(), families: map[string]*family{}, descs: map[string]*metric.Desc{},
 	}
 }
 
@@ -117,11 +97,11 @@ func mediaType(contentType, fallback string) (string, error) {
 }
 
 // read adds the samples of a body in the given format. After an error, what it has added is void.
-func (r *relay) read(body io.Reader, format string, out *metric.Set) (counts, error) {
-	var n counts
-	r.run++
+func (r *relay) read(body io.Reader, format string, out *metric.Set) (n counts, err error) {
+	r.runs++
 	r.lines.reset()
-	defer func() { r.forget(n.scraped) }()
+	r.known.begin()
+	defer func() { r.known.end(err != nil) }()
 	limit := r.limits.bytes
 	if limit <= 0 {
 		limit = 1 << 62
@@ -155,7 +135,6 @@ func (r *relay) read(body io.Reader, format string, out *metric.Set) (counts, er
 	if format == openMetricsType && !ended {
 		return n, errors.New("data does not end with # EOF")
 	}
-	r.live = n.scraped
 	return n, nil
 }
 
@@ -204,49 +183,32 @@ func (r *relay) samples(p textparse.Parser, out *metric.Set, n *counts) error {
 			}
 		}
 		n.scraped++
-		key := r.key(text)
-		k := r.known[key]
-		if k == nil || k.edition != r.edition {
+		key := maphash.Bytes(r.seed, text)
+		k, before := r.known.find(key)
+		if !before || k.edition != r.edition {
 			if !out.Room() {
 				n.kept++
 				continue
 			}
-			fresh, err := r.learn(p, out)
-			if err != nil {
+			if k, err = r.learn(p, out); err != nil {
 				return err
 			}
-			if k == nil {
-				k = &known{}
-				r.known[key] = k
-			}
-			fresh.run = k.run
-			*k = fresh
+			k.text = key
 		}
-		if k.ref != nil {
-			n.kept++
-			if k.run+1 < r.run {
-				n.added++
-			}
-			if r.limits.samples > 0 && n.kept > r.limits.samples {
-				return fmt.Errorf("more than sample_limit %d samples", r.limits.samples)
-			}
-			out.AddRef(k.ref, value, ms)
-		}
+		r.known.put(k)
 		if k.owned {
 			n.owned++
 		}
-		k.run = r.run
-	}
-}
-
-// forget drops series that no longer come, when they have become many. After a failure the last good run tells how many do.
-func (r *relay) forget(scraped int) {
-	if len(r.known) <= 2*max(scraped, r.live)+forgetBeyond {
-		return
-	}
-	for text, k := range r.known {
-		if k.run != r.run {
-			delete(r.known, text)
+		if k.ref == nil {
+			continue
 		}
+		n.kept++
+		if !before {
+			n.added++
+		}
+		if r.limits.samples > 0 && n.kept > r.limits.samples {
+			return fmt.Errorf("more than sample_limit %d samples", r.limits.samples)
+		}
+		out.AddRef(k.ref, value, ms)
 	}
 }

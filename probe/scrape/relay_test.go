@@ -161,8 +161,8 @@ func TestSeriesThatComeAndGoAreForgotten(t *testing.T) {
 		}
 		out.End(metric.Round{}, func(metric.Round) {})
 	}
-	if len(r.known) > 3000 || len(r.families) > 5000 || len(r.descs) > 5000 {
-		t.Errorf("%d series, %d families and %d descriptors are remembered", len(r.known), len(r.families), len(r.descs))
+	if len(r.known.last) > 3000 || len(r.families) > 5000 || len(r.descs) > 5000 {
+		t.Errorf("%d series, %d families and %d descriptors are remembered", len(r.known.last), len(r.families), len(r.descs))
 	}
 }
 
@@ -180,8 +180,8 @@ func TestSeriesOfAFailingTargetAreForgotten(t *testing.T) {
 			t.Fatal("the broken text is taken")
 		}
 	}
-	if len(r.known) > 3000 {
-		t.Errorf("%d series are remembered", len(r.known))
+	if len(r.known.last) > 3000 {
+		t.Errorf("%d series are remembered", len(r.known.last))
 	}
 
 	// One bad answer among good ones costs nothing.

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"maps"
-	"slices"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -206,8 +205,8 @@ func TestRestamp(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if s := batch.Series[0]; !slices.Equal(s.TimesMs, []int64{3_005_000, 10_000_000}) || s.StartMs != 3_000_010 {
-			t.Errorf("times %v, start %d", s.TimesMs, s.StartMs)
+		if s := batch.Series[0]; len(s.Points) != 2 || s.Points[0].TimeMs != 3_005_000 || s.Points[1].TimeMs != 10_000_000 || s.StartMs != 3_000_010 {
+			t.Errorf("samples %v, start %d", s.Points, s.StartMs)
 		}
 	})
 }

@@ -101,8 +101,8 @@ func (r *rig) everything() map[sampleKey]float64 {
 			return all
 		}
 		for _, s := range batch.Series {
-			for i, ms := range s.TimesMs {
-				all[key(s.Ref, ms)] = s.Values[i]
+			for _, x := range s.Points {
+				all[key(s.Ref, x.TimeMs)] = x.Value
 			}
 		}
 		d.Ack(batch, metric.Outcome{Delivered: batch.Count})

@@ -22,8 +22,7 @@ type grouper struct {
 	flat  []float64
 	ends  []roundEnd
 
-	times  []int64
-	values []float64
+	points []metric.Point
 }
 
 // roundEnd tells that the samples up to a place are of one time.
@@ -105,18 +104,18 @@ func (g *grouper) enter(r metric.Ref, startMs int64) int32 {
 
 func (g *grouper) finish(b *metric.Batch) {
 	total := len(g.slots)
-	g.times, g.values = grow(g.times, total), grow(g.values, total)
+	g.points = grow(g.points, total)
 	from := 0
 	for i, n := range g.counts {
 		to := from + int(n)
-		g.series[i].TimesMs, g.series[i].Values = g.times[from:from:to], g.values[from:from:to]
+		g.series[i].Points = g.points[from:from:to]
 		from = to
 	}
 	k := 0
 	for _, r := range g.ends {
 		for ; k < r.place; k++ {
 			s := &g.series[g.slots[k]]
-			s.TimesMs, s.Values = append(s.TimesMs, r.timeMs), append(s.Values, g.flat[k])
+			s.Points = append(s.Points, metric.Point{TimeMs: r.timeMs, Value: g.flat[k]})
 		}
 	}
 	b.Series, b.Count = g.series, total

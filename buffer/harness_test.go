@@ -137,19 +137,19 @@ func (r *rig) take(batch *metric.Batch, got map[sampleKey]float64) {
 	n := 0
 	for _, s := range batch.Series {
 		last := int64(math.MinInt64)
-		for i, ms := range s.TimesMs {
-			if ms <= last {
-				r.t.Fatalf("%v at %d comes after %d", s.Ref.Labels, ms, last)
+		for _, x := range s.Points {
+			if x.TimeMs <= last {
+				r.t.Fatalf("%v at %d comes after %d", s.Ref.Labels, x.TimeMs, last)
 			}
-			last = ms
-			k := key(s.Ref, ms)
+			last = x.TimeMs
+			k := key(s.Ref, x.TimeMs)
 			if _, twice := got[k]; twice {
 				r.t.Fatalf("%v comes twice", k)
 			}
-			if want, ok := r.feed.all[k]; !ok || math.Float64bits(want) != math.Float64bits(s.Values[i]) {
-				r.t.Fatalf("%v is %v, want %v", k, s.Values[i], want)
+			if want, ok := r.feed.all[k]; !ok || math.Float64bits(want) != math.Float64bits(x.Value) {
+				r.t.Fatalf("%v is %v, want %v", k, x.Value, want)
 			}
-			got[k] = s.Values[i]
+			got[k] = x.Value
 			n++
 		}
 	}

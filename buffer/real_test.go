@@ -75,10 +75,10 @@ func writer(path, runtime string) {
 			panic(err)
 		}
 		for _, s := range batch.Series {
-			for _, ms := range s.TimesMs {
+			for _, x := range s.Points {
 				var n int
 				fmt.Sscan(s.Ref.Labels.Get("n"), &n)
-				say('s', uint64(ms-f.startMs)*100+uint64(n))
+				say('s', uint64(x.TimeMs-f.startMs)*100+uint64(n))
 			}
 		}
 		say('b', uint64(batch.Count))
@@ -158,10 +158,10 @@ func TestKillNine(t *testing.T) {
 			break
 		}
 		for _, s := range batch.Series {
-			for _, ms := range s.TimesMs {
+			for _, x := range s.Points {
 				var n uint64
 				fmt.Sscan(s.Ref.Labels.Get("n"), &n)
-				delivered[uint64(ms-1_790_000_000_000)*100+n]++
+				delivered[uint64(x.TimeMs-1_790_000_000_000)*100+n]++
 			}
 		}
 		d.Ack(batch, metric.Outcome{Delivered: batch.Count})

@@ -35,7 +35,7 @@ func (l *lane) probeAge(clean, suspects *[]metric.Samples) bool {
 		return true
 	}
 	l.s.receiver.refusedWhole(false, false)
-	if n := len(set[i].Values) - 1; n > 0 {
+	if n := len(set[i].Points) - 1; n > 0 {
 		l.drop("age_probe", n)
 	}
 	last := len(set) - 1
@@ -57,32 +57,32 @@ func (l *lane) cutOld(set []metric.Samples) (rest []metric.Samples, cut, ok bool
 	}
 	set = slices.Clone(set)
 	rand.Shuffle(len(set), func(i, j int) { set[i], set[j] = set[j], set[i] }) // not always the same ones: they may be to blame
-	slices.SortStableFunc(set, func(a, b metric.Samples) int { return cmp.Compare(a.TimesMs[0], b.TimesMs[0]) })
+	slices.SortStableFunc(set, func(a, b metric.Samples) int { return cmp.Compare(a.Points[0].TimeMs, b.Points[0].TimeMs) })
 	for i := range 2 { // the oldest samples: if one of two is accepted, age is not it
 		k, ok := l.try(head(set[i], 1))
 		if !ok {
 			return nil, false, false
 		}
 		if k == yes {
-			set[i] = tail(set[i], len(set[i].Values)-1)[0]
+			set[i] = tail(set[i], len(set[i].Points)-1)[0]
 			if i > 0 {
 				l.out.Refused++ // the sample before, by itself
-				set[0] = tail(set[0], len(set[0].Values)-1)[0]
+				set[0] = tail(set[0], len(set[0].Points)-1)[0]
 			}
 			return occupied(set), false, true
 		}
 	}
 	refused, taken := oldest(set), newest(set)+1
 	for n, at := 2, newest(set); n < min(len(set), 2+maxProbes); n++ {
-		k := sort.Search(len(set[n].TimesMs), func(k int) bool { return set[n].TimesMs[k] >= at })
-		if k == len(set[n].TimesMs) || set[n].TimesMs[k] >= taken {
+		k := sort.Search(len(set[n].Points), func(k int) bool { return set[n].Points[k].TimeMs >= at })
+		if k == len(set[n].Points) || set[n].Points[k].TimeMs >= taken {
 			k--
 		}
-		if k < 0 || set[n].TimesMs[k] <= refused {
+		if k < 0 || set[n].Points[k].TimeMs <= refused {
 			break
 		}
-		at = set[n].TimesMs[k]
-		answer, ok := l.try([]metric.Samples{{Ref: set[n].Ref, StartMs: set[n].StartMs, TimesMs: set[n].TimesMs[k : k+1], Values: set[n].Values[k : k+1]}})
+		at = set[n].Points[k].TimeMs
+		answer, ok := l.try([]metric.Samples{{Ref: set[n].Ref, StartMs: set[n].StartMs, Points: set[n].Points[k : k+1]}})
 		if !ok {
 			return nil, false, false
 		}
@@ -95,30 +95,30 @@ func (l *lane) cutOld(set []metric.Samples) (rest []metric.Samples, cut, ok bool
 		at = refused + (taken-refused)/2
 	}
 	for i := range set {
-		k := sort.Search(len(set[i].TimesMs), func(k int) bool { return set[i].TimesMs[k] > refused })
+		k := sort.Search(len(set[i].Points), func(k int) bool { return set[i].Points[k].TimeMs > refused })
 		l.out.Refused += k
-		set[i] = tail(set[i], len(set[i].Values)-k)[0]
+		set[i] = tail(set[i], len(set[i].Points)-k)[0]
 	}
 	return occupied(set), true, true
 }
 
 // passOver takes the first samples of a series, up to the k'th, which was accepted, out of it: those before are late now.
 func (l *lane) passOver(s *metric.Samples, k int, refused int64) {
-	for _, ms := range s.TimesMs[:k] {
-		if ms <= refused {
+	for _, x := range s.Points[:k] {
+		if x.TimeMs <= refused {
 			l.out.Refused++
 		} else {
 			l.drop("age_probe", 1)
 		}
 	}
-	*s = tail(*s, len(s.Values)-k-1)[0]
+	*s = tail(*s, len(s.Points)-k-1)[0]
 }
 
 // occupied removes the series that have no samples left.
 func occupied(set []metric.Samples) []metric.Samples {
 	n := 0
 	for i := range set {
-		if len(set[i].Values) > 0 {
+		if len(set[i].Points) > 0 {
 			set[n] = set[i]
 			n++
 		}
@@ -127,17 +127,17 @@ func occupied(set []metric.Samples) []metric.Samples {
 }
 
 func oldest(set []metric.Samples) int64 {
-	ms := set[0].TimesMs[0]
+	ms := set[0].Points[0].TimeMs
 	for i := range set {
-		ms = min(ms, set[i].TimesMs[0])
+		ms = min(ms, set[i].Points[0].TimeMs)
 	}
 	return ms
 }
 
 func newest(set []metric.Samples) int64 {
-	ms := set[0].TimesMs[0]
+	ms := set[0].Points[0].TimeMs
 	for i := range set {
-		ms = max(ms, set[i].TimesMs[len(set[i].TimesMs)-1])
+		ms = max(ms, set[i].Points[len(set[i].Points)-1].TimeMs)
 	}
 	return ms
 }

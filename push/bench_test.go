@@ -22,7 +22,7 @@ func batchOf(streams, samples int) []metric.Samples {
 				if v += float64((k*7919+i*104729+m*31)%50_000) * 100; m%2 == 1 {
 					v = float64((k*31 + i) % 97)
 				}
-				x.TimesMs, x.Values = append(x.TimesMs, start+int64(k)*5000), append(x.Values, v)
+				x.Points = append(x.Points, metric.Point{TimeMs: start + int64(k)*5000, Value: v})
 			}
 			set = append(set, x)
 		}

@@ -192,7 +192,7 @@ func TestReplicaLabelsComeFirst(t *testing.T) {
 	ha := []metric.Label{{Name: "cluster", Value: "tv"}, {Name: "__replica__", Value: "a"}}
 	for _, rules := range [][]*relabel.Config{nil, {{Action: relabel.LabelDrop, Regex: relabel.MustNewRegexp("nothing")}}} {
 		b := newBuilder(newShaper(ha, rules))
-		set := []metric.Samples{{Ref: relayed, TimesMs: []int64{1}, Values: []float64{1}}, {Ref: own, TimesMs: []int64{1}, Values: []float64{1}}}
+		set := []metric.Samples{{Ref: relayed, Points: []metric.Point{{TimeMs: 1, Value: 1}}}, {Ref: own, Points: []metric.Point{{TimeMs: 1, Value: 1}}}}
 		for _, p := range []*protocol{protocolV1, protocolV2} {
 			set[0].Ref, set[1].Ref = relayed, own
 			r, _ := b.build(set, p, &limits{})

@@ -49,9 +49,9 @@ func (e *encoderV1) add(labels []metric.Label, s *metric.Samples, bound int) boo
 		e.series.Labels = makeClassic(e.series.Labels)
 	}
 	e.series.Samples = e.series.Samples[:0]
-	for i, v := range s.Values {
-		x := prompb.Sample{Value: v, Timestamp: s.TimesMs[i]}
-		if v == 0 && math.Signbit(v) {
+	for _, p := range s.Points {
+		x := prompb.Sample{Value: p.Value, Timestamp: p.TimeMs}
+		if p.Value == 0 && math.Signbit(p.Value) {
 			x.XXX_unrecognized = negativeZero
 		}
 		e.series.Samples = append(e.series.Samples, x)
@@ -98,12 +98,12 @@ func (e *encoderV2) add(labels []metric.Label, s *metric.Samples, bound int) boo
 		start = s.StartMs
 	}
 	e.series.Samples = e.series.Samples[:0]
-	for i, v := range s.Values {
-		x := writev2.Sample{Value: v, Timestamp: s.TimesMs[i]}
+	for _, p := range s.Points {
+		x := writev2.Sample{Value: p.Value, Timestamp: p.TimeMs}
 		if start < x.Timestamp {
 			x.StartTimestamp = start
 		}
-		if v == 0 && math.Signbit(v) {
+		if p.Value == 0 && math.Signbit(p.Value) {
 			x.XXX_unrecognized = negativeZero
 		}
 		e.series.Samples = append(e.series.Samples, x)

@@ -37,9 +37,8 @@ const (
 
 // agentSource makes the rounds of an agent as they are asked for.
 type agentSource struct {
-	refs  []metric.Ref
-	times []int64 // of all rounds, shared by the fleet; this agent's come offset later
-	zeros []float64
+	refs   []metric.Ref
+	points []metric.Point // of all rounds, shared by the fleet; this agent's come offset later
 
 	offset time.Duration
 	next   int // round
@@ -48,19 +47,19 @@ type agentSource struct {
 	lag    func(time.Duration)
 }
 
-func (s *agentSource) due(i int) time.Time { return time.UnixMilli(s.times[i]).Add(s.offset) }
+func (s *agentSource) due(i int) time.Time { return time.UnixMilli(s.points[i].TimeMs).Add(s.offset) }
 
 // ready returns the end of the rounds that have come.
 func (s *agentSource) ready() int {
 	n := s.next
-	for now := time.Now(); n < len(s.times) && !s.due(n).After(now); n++ {
+	for now := time.Now(); n < len(s.points) && !s.due(n).After(now); n++ {
 	}
 	return n
 }
 
 func (s *agentSource) Next(ctx context.Context, limit metric.Limit) (*metric.Batch, error) {
 	if s.held == 0 {
-		if s.next == len(s.times) {
+		if s.next == len(s.points) {
 			<-ctx.Done()
 			return nil, ctx.Err()
 		}
@@ -71,7 +70,7 @@ func (s *agentSource) Next(ctx context.Context, limit metric.Limit) (*metric.Bat
 	}
 	s.batch = metric.Batch{Count: s.held * len(s.refs), Series: s.batch.Series[:0]}
 	for _, ref := range s.refs {
-		s.batch.Series = append(s.batch.Series, metric.Samples{Ref: ref, TimesMs: s.times[s.next : s.next+s.held], Values: s.zeros[:s.held]})
+		s.batch.Series = append(s.batch.Series, metric.Samples{Ref: ref, Points: s.points[s.next : s.next+s.held]})
 	}
 	return &s.batch, nil
 }
@@ -171,11 +170,10 @@ func TestFleet(t *testing.T) {
 		c := &center{up: up, capacity: fleetSpare * live * (1 + perRequest/fleetSeries)}
 		refs := series(fleetSeries)
 		backlog := int(fleetOutage / fleetRound)
-		var times []int64
+		var points []metric.Point
 		for i := range backlog + 60 {
-			times = append(times, up.Add(-fleetOutage+time.Duration(i)*fleetRound).UnixMilli())
+			points = append(points, metric.Point{TimeMs: up.Add(-fleetOutage + time.Duration(i)*fleetRound).UnixMilli()})
 		}
-		zeros := make([]float64, fleetBatch)
 		var mu sync.Mutex
 		var lags []time.Duration // of rounds that came after the return
 		var last time.Time
@@ -183,7 +181,7 @@ func TestFleet(t *testing.T) {
 		var wg sync.WaitGroup
 		log := slog.New(slog.NewTextHandler(io.Discard, &slog.HandlerOptions{Level: slog.LevelError}))
 		for i := range fleetAgents {
-			src := &agentSource{refs: refs, times: times, zeros: zeros, offset: fleetRound * time.Duration(i) / fleetAgents}
+			src := &agentSource{refs: refs, points: points, offset: fleetRound * time.Duration(i) / fleetAgents}
 			src.lag = func(d time.Duration) {
 				if due := time.Now().Add(-d); due.After(up) {
 					mu.Lock()

@@ -77,9 +77,9 @@ func (l *lane) sort(series []metric.Samples) (clean, suspects []metric.Samples) 
 		how := l.s.suspects.of(ref, now)
 		switch {
 		case len(ls) == 0:
-			l.drop("relabel", len(series[i].Values))
+			l.drop("relabel", len(series[i].Points))
 		case how == muted:
-			l.drop("series_refused", len(series[i].Values))
+			l.drop("series_refused", len(series[i].Points))
 		case how == unknown:
 			series[n], series[i] = series[i], series[n]
 			n++
@@ -107,7 +107,7 @@ func (l *lane) send(set []metric.Samples) bool {
 	unsure := l.batch.Unsure
 	for len(set) > 0 {
 		r, over := l.s.receiver.build(l.builder, set)
-		if over > 0 && len(set[0].Values) > 1 {
+		if over > 0 && len(set[0].Points) > 1 {
 			set = halveFirst(set)
 			continue
 		}
@@ -240,7 +240,7 @@ func (l *lane) failed(a answer, v verdict) {
 func count(set []metric.Samples) int {
 	n := 0
 	for i := range set {
-		n += len(set[i].Values)
+		n += len(set[i].Points)
 	}
 	return n
 }

@@ -59,10 +59,10 @@ func (b *builder) encode(r *request, set []metric.Samples, bound int) []byte {
 		e = b.v2
 	}
 	e.begin()
-	oldest, newest := set[0].TimesMs[0], set[0].TimesMs[0]
+	oldest, newest := set[0].Points[0].TimeMs, set[0].Points[0].TimeMs
 	for i := range set {
 		x := &set[i]
-		if i > 0 && r.samples+len(x.Values) > r.proto.samples {
+		if i > 0 && r.samples+len(x.Points) > r.proto.samples {
 			break
 		}
 		ls, _ := b.shaper.labels(x.Ref)
@@ -70,9 +70,9 @@ func (b *builder) encode(r *request, set []metric.Samples, bound int) []byte {
 			break
 		}
 		r.taken++
-		r.samples += len(x.Values)
-		oldest = min(oldest, x.TimesMs[0])
-		newest = max(newest, x.TimesMs[len(x.TimesMs)-1])
+		r.samples += len(x.Points)
+		oldest = min(oldest, x.Points[0].TimeMs)
+		newest = max(newest, x.Points[len(x.Points)-1].TimeMs)
 	}
 	r.span = time.Duration(newest-oldest) * time.Millisecond
 	return e.finish()

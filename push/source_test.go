@@ -103,8 +103,7 @@ func (m *memory) batch(take []int) *metric.Batch {
 				at[ref] = j
 				b.Series = append(b.Series, metric.Samples{Ref: ref, StartMs: r.StartMs})
 			}
-			b.Series[j].TimesMs = append(b.Series[j].TimesMs, r.TimeMs)
-			b.Series[j].Values = append(b.Series[j].Values, r.Values[k])
+			b.Series[j].Points = append(b.Series[j].Points, metric.Point{TimeMs: r.TimeMs, Value: r.Values[k]})
 			b.Count++
 		}
 	}

@@ -148,7 +148,7 @@ func (l *lane) isolateSample(bad []metric.Samples) (ok bool) {
 	series := bad
 	delivered := false
 	var after []metric.Samples // of the series, the newest first
-	for len(bad[0].Values) > 1 {
+	for len(bad[0].Points) > 1 {
 		a, b := halves(bad)
 		k, ok := l.try(a)
 		if !ok {
@@ -227,18 +227,18 @@ func halves(set []metric.Samples) (a, b []metric.Samples) {
 	if n := len(set) / 2; n > 0 {
 		return set[:n:n], set[n:]
 	}
-	n := len(set[0].Values) / 2
-	return head(set[0], n), tail(set[0], len(set[0].Values)-n)
+	n := len(set[0].Points) / 2
+	return head(set[0], n), tail(set[0], len(set[0].Points)-n)
 }
 
 // head returns the first n samples of a series.
 func head(s metric.Samples, n int) []metric.Samples {
-	s.TimesMs, s.Values = s.TimesMs[:n], s.Values[:n]
+	s.Points = s.Points[:n]
 	return []metric.Samples{s}
 }
 
 // tail returns the last n samples of a series.
 func tail(s metric.Samples, n int) []metric.Samples {
-	s.TimesMs, s.Values = s.TimesMs[len(s.TimesMs)-n:], s.Values[len(s.Values)-n:]
+	s.Points = s.Points[len(s.Points)-n:]
 	return []metric.Samples{s}
 }

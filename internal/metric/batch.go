@@ -6,8 +6,13 @@ import "time"
 type Samples struct {
 	Ref     Ref
 	StartMs int64 // since when a counter counts, Unix milliseconds; 0 where that is not known
-	TimesMs []int64
-	Values  []float64
+	Points  []Point
+}
+
+// Point is a sample of a series.
+type Point struct {
+	TimeMs int64 // Unix milliseconds
+	Value  float64
 }
 
 // Batch is a piece of the buffer as a destination gets it: each series once, with all its samples of that piece.

@@ -202,7 +202,7 @@ func FuzzTail(f *testing.F) {
 	var pack packer
 	w.next(func(m metric.Round) {
 		list := k.add(m.Series)
-		log = appendFrame(log, header{kind: kindBook, book: 1}, func(b []byte) []byte { return pack.append(b, k.appendSince(nil, mark{})) })
+		log = appendFrame(log, header{kind: kindBook, book: 1}, func(b []byte) []byte { return pack.appendBook(b, k, mark{}) })
 		log = appendRound(log, 1, &round{list: list, values: m.Values})
 	})
 	f.Add(log)

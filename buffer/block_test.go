@@ -262,3 +262,11 @@ func FuzzColumn(f *testing.F) {
 		}
 	})
 }
+
+// appendSince appends what a book has gained since a mark.
+func (k *book) appendSince(dst []byte, from mark) []byte {
+	for piece := range k.since(from) {
+		dst = append(dst, piece...)
+	}
+	return dst
+}

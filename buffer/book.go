@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"hash/maphash"
+	"iter"
 	"slices"
 	"unsafe"
 
@@ -25,7 +26,7 @@ type book struct {
 	equal   map[uint64]uint32 // by hash, a list
 	seed    maphash.Seed
 	entries int // of all lists
-	bytes   int // of what appendSince would write, about
+	bytes   int // of what since would yield, about
 	checked int // of them: so many are known to fit
 }
 
@@ -114,7 +115,7 @@ func (k *book) fits(pack *packer) bool {
 	if k.bytes <= max(maxBookPacked, k.checked) {
 		return true
 	}
-	if len(pack.append(nil, k.appendSince(nil, mark{}))) > maxBookPacked {
+	if len(pack.appendBook(nil, k, mark{})) > maxBookPacked {
 		return false
 	}
 	k.checked = k.bytes + maxBookPacked/8
@@ -131,39 +132,47 @@ type mark struct{ series, lists int }
 
 func (k *book) mark() mark { return mark{len(k.series), len(k.lists)} }
 
-// appendSince appends what the book has gained since a mark.
-func (k *book) appendSince(dst []byte, from mark) []byte {
-	if n := len(k.series); n > from.series { // of many series it is megabytes, and to let it grow bit by bit would take them over and over
-		dst = slices.Grow(dst, k.bytes/n*(n-from.series))
-	}
-	dst = binary.AppendUvarint(dst, uint64(from.series))
-	dst = binary.AppendUvarint(dst, uint64(from.lists))
-	families, index := k.families(from.series)
-	dst = binary.AppendUvarint(dst, uint64(len(families)))
-	for _, d := range families {
-		dst = appendText(appendText(dst, d.Name), d.Help)
-		dst = appendText(append(dst, byte(d.Type)), string(d.Unit))
-	}
-	dst = binary.AppendUvarint(dst, uint64(len(k.series)-from.series))
-	var last, labels []byte
-	for _, r := range k.series[from.series:] {
-		dst = binary.AppendUvarint(dst, uint64(index[r.Desc()]))
-		labels = r.Labels.Append(labels[:0])
-		shared := sharedPrefix(last, labels)
-		dst = binary.AppendUvarint(dst, uint64(shared))
-		dst = append(binary.AppendUvarint(dst, uint64(len(labels)-shared)), labels[shared:]...)
-		last, labels = labels, last
-	}
-	dst = binary.AppendUvarint(dst, uint64(len(k.lists)-from.lists))
-	for _, ids := range k.lists[from.lists:] {
-		dst = binary.AppendUvarint(dst, uint64(len(ids)))
-		next := int64(0)
-		for _, id := range ids {
-			dst = binary.AppendUvarint(dst, zigzag(int64(id)-next))
-			next = int64(id) + 1
+// bookPiece is the length that a piece of a book's text has at least, but for the last.
+const bookPiece = 256 << 10
+
+// since yields the text of what the book has gained since a mark, in pieces that are valid until the next.
+func (k *book) since(from mark) iter.Seq[[]byte] {
+	return func(yield func([]byte) bool) {
+		text := binary.AppendUvarint(nil, uint64(from.series))
+		text = binary.AppendUvarint(text, uint64(from.lists))
+		families, index := k.families(from.series)
+		text = binary.AppendUvarint(text, uint64(len(families)))
+		for _, d := range families {
+			text = appendText(appendText(text, d.Name), d.Help)
+			text = appendText(append(text, byte(d.Type)), string(d.Unit))
 		}
+		text = binary.AppendUvarint(text, uint64(len(k.series)-from.series))
+		var last, labels []byte
+		for _, r := range k.series[from.series:] {
+			text = binary.AppendUvarint(text, uint64(index[r.Desc()]))
+			labels = r.Labels.Append(labels[:0])
+			shared := sharedPrefix(last, labels)
+			text = binary.AppendUvarint(text, uint64(shared))
+			text = append(binary.AppendUvarint(text, uint64(len(labels)-shared)), labels[shared:]...)
+			last, labels = labels, last
+			if len(text) >= bookPiece {
+				if !yield(text) {
+					return
+				}
+				text = text[:0]
+			}
+		}
+		text = binary.AppendUvarint(text, uint64(len(k.lists)-from.lists))
+		for _, ids := range k.lists[from.lists:] {
+			text = binary.AppendUvarint(text, uint64(len(ids)))
+			next := int64(0)
+			for _, id := range ids {
+				text = binary.AppendUvarint(text, zigzag(int64(id)-next))
+				next = int64(id) + 1
+			}
+		}
+		yield(text)
 	}
-	return dst
 }
 
 func (k *book) families(from int) (all []*metric.Desc, index map[*metric.Desc]int) {
@@ -198,7 +207,7 @@ const (
 	maxEntries   = 16 << 20
 )
 
-// extend reads what appendSince has written. What the book has already is passed over.
+// extend reads what since has yielded. What the book has already is passed over.
 func (k *book) extend(b []byte, table *metric.Table) error {
 	in := &reading{b: b}
 	from := mark{in.int(), in.int()}

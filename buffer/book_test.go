@@ -2,6 +2,7 @@ package buffer
 
 import (
 	"fmt"
+	"slices"
 	"testing"
 
 	"headend-agent/internal/metric"
@@ -38,5 +39,34 @@ func TestNumbersAreGivenUpAndFoundAgain(t *testing.T) {
 	list := k.add([]metric.Ref{refs[1], refs[0]})
 	if len(k.series) != 2 || k.series[k.lists[list][0]] != refs[1] || k.series[k.lists[list][1]] != refs[0] {
 		t.Errorf("series %v, list %v", k.series, k.lists[list])
+	}
+}
+
+func TestBookOfManyPiecesIsReadBack(t *testing.T) {
+	table, k := metric.NewTable(), newBook(1)
+	refs := make([]metric.Ref, 10_000)
+	for i := range refs {
+		refs[i] = table.Intern(metric.LabelsOf("m", "i", fmt.Sprintf("%d of the series that make a text of some length", i*7919)), nil)
+	}
+	k.add(refs)
+	pieces := 0
+	for range k.since(mark{}) {
+		pieces++
+	}
+	if pieces < 2 {
+		t.Fatalf("%d pieces", pieces)
+	}
+	var pack packer
+	var unpack unpacker
+	text, rest, err := unpack.cut(pack.appendBook(nil, k, mark{}), nil, maxBookBytes)
+	if err != nil || len(rest) > 0 {
+		t.Fatal(err, len(rest))
+	}
+	again := newBook(1)
+	if err := again.extend(text, table); err != nil {
+		t.Fatal(err)
+	}
+	if !slices.Equal(again.series, k.series) || !slices.EqualFunc(again.lists, k.lists, slices.Equal) {
+		t.Error("the book that is read is another")
 	}
 }

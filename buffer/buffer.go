@@ -101,12 +101,20 @@ func (b *Buffer) appendRound(r metric.Round) {
 
 // keep makes a round the newest hot one.
 func (b *Buffer) keep(r hotRound) {
-	if n := b.hotSamples(); n+len(r.values) > maxBlockSamples {
+	if n := b.hotSamples(); n+len(r.values) > max(maxBlockSamples, 2*b.living()) { // in good times none waits for so many
 		b.seal()
 	}
 	b.hot = append(b.hot, r)
 	b.memory += cost(&r.round)
 	b.next = r.seq + uint64(len(r.values))
+}
+
+// living is how many series the rounds of all sources have, about.
+func (b *Buffer) living() (n int) {
+	for _, series := range b.live {
+		n += series
+	}
+	return n
 }
 
 func (b *Buffer) hotSamples() int {
@@ -130,10 +138,7 @@ func (b *Buffer) enter(refs []metric.Ref) (list uint32, ok bool) {
 	if len(refs) > maxBlockSamples {
 		return 0, false
 	}
-	living := 0
-	for _, n := range b.live {
-		living += n
-	}
+	living := b.living()
 	if len(b.book.series) > 2*living+staleSeries || b.book.entries > 16*living+staleEntries {
 		b.turnPage()
 	}

@@ -28,6 +28,23 @@ const zstdWindow = 128 << 10
 
 // append appends a section to dst: its length, its compressed length, its bytes.
 func (p *packer) append(dst, section []byte) []byte {
+	dst, at := p.begin(dst)
+	return p.end(p.enc.EncodeAll(section, dst), at, len(section))
+}
+
+// appendBook appends the section that is what a book has gained since a mark, piece by piece: the text of many series is megabytes.
+func (p *packer) appendBook(dst []byte, k *book, from mark) []byte {
+	dst, at := p.begin(dst)
+	size := 0
+	for piece := range k.since(from) {
+		dst = p.enc.EncodeAll(piece, dst)
+		size += len(piece)
+	}
+	return p.end(dst, at, size)
+}
+
+// begin leaves room for the lengths.
+func (p *packer) begin(dst []byte) (room []byte, at int) {
 	p.once.Do(func() {
 		var err error
 		p.enc, err = zstd.NewWriter(nil, zstd.WithEncoderConcurrency(1), zstd.WithLowerEncoderMem(true), zstd.WithEncoderCRC(false),
@@ -36,11 +53,13 @@ func (p *packer) append(dst, section []byte) []byte {
 			panic(err) // only for options that contradict each other
 		}
 	})
-	at := len(dst)
-	dst = append(dst, make([]byte, 2*binary.MaxVarintLen32)...)
-	body := len(dst)
-	dst = p.enc.EncodeAll(section, dst)
-	n := binary.PutUvarint(dst[at:], uint64(len(section)))
+	return append(dst, make([]byte, 2*binary.MaxVarintLen32)...), len(dst)
+}
+
+// end puts the lengths of a section that begins at a place and had size bytes.
+func (p *packer) end(dst []byte, at, size int) []byte {
+	body := at + 2*binary.MaxVarintLen32
+	n := binary.PutUvarint(dst[at:], uint64(size))
 	n += binary.PutUvarint(dst[at+n:], uint64(len(dst)-body))
 	return append(dst[:at+n], dst[body:]...)
 }

@@ -70,7 +70,7 @@ func (b *Buffer) sealBlock(hot []hotRound, samples int) {
 // encode makes a block, and the piece of the dictionary that the open segment lacks for it.
 func (b *Buffer) encode(rounds []round, h *header) (dict, block []byte) {
 	if b.open.written != b.book.mark() {
-		dict = slices.Clip(b.pack.append(nil, b.book.appendSince(nil, b.open.written)))
+		dict = slices.Clip(b.pack.appendBook(nil, b.book, b.open.written))
 	}
 	h.key = b.chain == 0
 	if h.key {

@@ -120,7 +120,7 @@ func (t *tail) append(k *book, pack *packer, r *round) error {
 		t.book, t.marked = k.id, mark{}
 	}
 	if m := k.mark(); m != t.marked {
-		t.buf = appendFrame(t.buf, header{kind: kindBook, book: k.id}, func(b []byte) []byte { return pack.append(b, k.appendSince(nil, t.marked)) })
+		t.buf = appendFrame(t.buf, header{kind: kindBook, book: k.id}, func(b []byte) []byte { return pack.appendBook(b, k, t.marked) })
 		if grown {
 			t.base, t.basis = t.size+int64(len(t.buf)), m
 		}

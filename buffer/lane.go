@@ -49,6 +49,9 @@ func (l *losses) count(m map[string]uint64) {
 	*l = losses{}
 }
 
+// liveBatch is how many samples a batch may have in good times without being thought large.
+const liveBatch = 40_000
+
 // plan finds the pieces of the next batch. It returns how long to wait for more, 0 for not at all, or -1 where only an
 // Append helps.
 func (l *lane) plan(limit metric.Limit) time.Duration {
@@ -86,6 +89,9 @@ func (l *lane) plan(limit metric.Limit) time.Duration {
 	l.planned = n
 	if n > 0 && l.pieces[0].block.segment == nil {
 		l.load = loader{} // the backlog is over
+		if cap(l.group.slots) > 4*n+liveBatch {
+			l.group = grouper{}
+		}
 	}
 	l.offsets, l.boot = append(l.offsets[:0], b.epochs...), b.boot
 	if n == 0 {

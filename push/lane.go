@@ -15,7 +15,7 @@ type lane struct {
 	client  *client
 	builder *builder
 
-	width int // series of the last batch; 0 where it left nothing waiting
+	width int // series of the last batch
 
 	// Of the batch in hand.
 	soft, hard context.Context
@@ -40,19 +40,21 @@ func (l *lane) run(ctx, hard context.Context) {
 	}
 }
 
-// limit is how many samples the next batch may hold: by the series of the last, if that left some waiting.
+// limit is how many samples the next batch may hold: a few of each series that the last one had, where as many wait.
 func (l *lane) limit() int {
-	return min(max(l.s.receiver.state().proto.samples, fewSamples*l.width), maxBatch)
+	most, few := l.s.receiver.state().proto.samples, fewSamples*l.width
+	if waiting, _ := l.s.source.Pending(); waiting >= few {
+		most = max(most, few)
+	}
+	return min(most, maxBatch)
 }
 
 // deliver sends a batch until the receiver has judged all of it, and acknowledges it. It returns false when hard ended
 // first, or soft while it waited for another attempt.
 func (l *lane) deliver(soft, hard context.Context, batch *metric.Batch) bool {
 	l.soft, l.hard, l.batch, l.out, l.unsure = soft, hard, batch, metric.Outcome{}, batch.Unsure
+	l.width = len(batch.Series)
 	pending, age := l.s.source.Pending()
-	if l.width = 0; pending > batch.Count {
-		l.width = len(batch.Series)
-	}
 	l.backlog = l.kind == metric.Oldest && pending > batch.Count && age > 2*time.Duration(l.s.cfg.FlushInterval)
 	clean, suspects := l.sort(batch.Series)
 	done := l.probeAge(&clean, &suspects) && l.send(clean) && l.send(suspects)

@@ -88,17 +88,21 @@ func engine(name, key string, get func(nvml.Device) (uint32, uint32, nvml.Return
 	})
 }
 
+// clock is a clock's rate now, and at most, which is asked once per device.
 func clock(name string, of nvml.ClockType) call {
+	key, keyMost := "clock_"+name, "clock_max_"+name
 	return call{"GetClockInfo", []string{"nvmlDeviceGetClockInfo", "nvmlDeviceGetMaxClockInfo"}, func(_ *driver, g *gpu) nvml.Return {
 		now, code := g.dev.GetClockInfo(of)
 		if code != nvml.SUCCESS {
 			return code
 		}
-		g.readings["clock_"+name] = float64(now)
-		most, code := g.dev.GetMaxClockInfo(of)
-		if code == nvml.SUCCESS {
-			g.readings["clock_max_"+name] = float64(most)
+		g.readings[key] = float64(now)
+		if g.clocks[of] == 0 {
+			if g.clocks[of], code = g.dev.GetMaxClockInfo(of); code != nvml.SUCCESS {
+				return code
+			}
 		}
+		g.readings[keyMost] = float64(g.clocks[of])
 		return code
 	}}
 }

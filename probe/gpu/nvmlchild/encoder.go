@@ -52,6 +52,7 @@ func readSessions(d *driver, g *gpu) nvml.Return {
 // history reads the driver's buffer of utilization samples: average and maximum of those that are new. At first all are, as far
 // back as the driver remembers.
 func history(key string, kind nvml.SamplingType) call {
+	average, most := key+"_average", key+"_max"
 	return call{"GetSamples", symbols("GetSamples"), func(_ *driver, g *gpu) nvml.Return {
 		since := g.seen[kind]
 		u, code := readSamples(g.dev, kind, since)
@@ -69,7 +70,7 @@ func history(key string, kind nvml.SamplingType) call {
 			g.noEncoder = g.noEncoder && u.most == 0
 		}
 		if u.n > 0 && (key != "enc" || !g.noEncoder) {
-			g.readings[key+"_average"], g.readings[key+"_max"] = u.sum/float64(u.n), u.most
+			g.readings[average], g.readings[most] = u.sum/float64(u.n), u.most
 		}
 		return code
 	}}

@@ -24,6 +24,7 @@ type gpu struct {
 	lost        nvml.Return
 	codecsKnown bool
 	codecs      [len(codecNames)]bool
+	clocks      [nvml.CLOCK_COUNT]uint32 // at most, MHz; 0: not known
 }
 
 // sample reads all devices.

@@ -13,7 +13,7 @@ import (
 )
 
 // piece is the most that a page fault in a file's mapping brings in, bytes.
-const piece = 32 << 10
+const piece = 16 << 10
 
 // Out gives memory back: free memory of the heap, and pages of files, the program's above all. To start touches much that is never
 // used again. They are given back where nothing has written to them; what is still needed comes again from the page cache, piece by

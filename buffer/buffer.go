@@ -101,7 +101,7 @@ func (b *Buffer) appendRound(r metric.Round) {
 
 // keep makes a round the newest hot one.
 func (b *Buffer) keep(r hotRound) {
-	if n := b.hotSamples(); n+len(r.values) > max(maxBlockSamples, 2*b.living()) { // in good times none waits for so many
+	if n := b.hotSamples() + len(r.values); n > maxBlockSamples && n > 2*b.living() { // in good times there are not so many
 		b.seal()
 	}
 	b.hot = append(b.hot, r)

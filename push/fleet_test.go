@@ -51,8 +51,9 @@ func (s *agentSource) due(i int) time.Time { return time.UnixMilli(s.points[i].T
 
 // ready returns the end of the rounds that have come.
 func (s *agentSource) ready() int {
-	n := s.next
-	for now := time.Now(); n < len(s.points) && !s.due(n).After(now); n++ {
+	n, now := s.next, time.Now()
+	for n < len(s.points) && !s.due(n).After(now) {
+		n++
 	}
 	return n
 }

@@ -83,7 +83,8 @@ func cleanMapping(line []byte) mapping {
 	start, err1 := strconv.ParseUint(string(from), 16, 64)
 	end, err2 := strconv.ParseUint(string(to), 16, 64)
 	readOnly := bytes.HasPrefix(rest, []byte("r--p ")) || bytes.HasPrefix(rest, []byte("r-xp "))
-	if err1 != nil || err2 != nil || !readOnly || bytes.IndexByte(rest, '/') < 0 {
+	name := bytes.IndexAny(rest, "/[") // of a file, or of something else
+	if err1 != nil || err2 != nil || !readOnly || name < 0 || rest[name] != '/' {
 		return mapping{}
 	}
 	return mapping{uintptr(start), uintptr(end)}

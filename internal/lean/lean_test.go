@@ -36,6 +36,9 @@ Swap:                  0 kB
 7f0000002000-7f0000003000 r--p 00000000 00:00 0
 Anonymous:             0 kB
 Swap:                  0 kB
+7f0000004000-7f0000005000 r--p 00000000 00:00 0 [anon:of a/library]
+Anonymous:             0 kB
+Swap:                  0 kB
 7ffd00000000-7ffd00001000 r-xp 00000000 00:00 0 [vdso]
 Anonymous:             0 kB
 Swap:                  0 kB

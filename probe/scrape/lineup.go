@@ -62,7 +62,7 @@ func (l *lineup) put(k known) {
 			l.length++
 			return
 		}
-		l.next = append(make([]known, 0, max(len(l.last), l.length+1)), l.last[:l.length]...)
+		l.next = append(make([]known, 0, len(l.last)+1), l.last[:l.length]...)
 	}
 	l.next = append(l.next, k)
 	l.length++

@@ -86,14 +86,25 @@ func one(base, promql string) (found, error) {
 	return all[0], nil
 }
 
-// gaps says where the points of a series are not a second apart, as the tests' interval wants it. A loaded machine may start a round
-// a little late; what counts is that each one is there, once.
-func gaps(points []point) string {
+// ownRuns counts an agent's rounds about itself, and each of them says how many were before it. Where every round is delivered once,
+// its points are 0, 1, 2 and so on. Their times would tell less: on a loaded machine a round begins late, or not at all.
+const ownRuns = `headend_agent_probe_runs_total{probe="agent"}`
+
+// lost says where the points of ownRuns do not follow each other, of so many agents one after the other.
+func lost(points []point, agents int) string {
 	var all []string
-	for i := 1; i < len(points); i++ {
-		if d := points[i].Ms - points[i-1].Ms; d < 500 || d > 1500 {
-			all = append(all, fmt.Sprintf("%d ms after point %d of %d", d, i, len(points)))
+	for i, p := range points {
+		switch {
+		case p.Value == 0:
+			agents--
+		case i == 0:
+			all = append(all, fmt.Sprintf("the first round is number %v", p.Value))
+		case p.Value != points[i-1].Value+1:
+			all = append(all, fmt.Sprintf("round %v comes after round %v", p.Value, points[i-1].Value))
 		}
+	}
+	if agents != 0 {
+		all = append(all, fmt.Sprintf("%d first rounds are missing", agents))
 	}
 	return strings.Join(all, ", ")
 }

@@ -107,17 +107,25 @@ func TestOutage(t *testing.T) {
 		}
 		return err
 	})
-	for _, series := range []string{"node_load1", "node_memory_MemFree_bytes", `node_cpu_seconds_total{cpu="0",mode="idle"}`, "headend_agent_buffer_samples_appended_total"} {
-		got, err := one(prom.address, series+"[2m]")
+	got, err := one(prom.address, ownRuns+"[2m]")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if l := lost(got.Values, 1); len(got.Values) < 10 || l != "" {
+		t.Errorf("of %d rounds: %s", len(got.Values), l)
+	}
+	for probe, series := range map[string]string{"loadavg": "node_load1", "memory": "node_memory_MemFree_bytes", "cpu": `node_cpu_seconds_total{cpu="0",mode="idle"}`} {
+		runs, err := one(prom.address, `headend_agent_probe_runs_total{probe="`+probe+`"}`)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if len(got.Values) < 10 {
-			t.Errorf("%s: only %d samples", series, len(got.Values))
-		}
-		if g := gaps(got.Values[1:]); g != "" { // the first round comes at once, the second on the next tick
-			t.Errorf("%s: %s", series, g)
-		}
+		eventually(t, 5*time.Second, func() error { // the last of these runs may be a request behind
+			got, err := one(prom.address, series+"[2m]")
+			if err == nil && len(got.Values) < int(runs.Value.Value) {
+				err = fmt.Errorf("%s: %d samples of %v runs", series, len(got.Values), runs.Value.Value)
+			}
+			return err
+		})
 	}
 	for _, loss := range []string{"dropped", "refused", "uncertain"} {
 		name := `sum(headend_agent_remote_write_samples_` + loss + `_total)`

@@ -37,11 +37,10 @@ func Out() {
 type mapping struct{ start, end uintptr }
 
 // cut makes pieces of a mapping. A page fault maps what lies around it too, since Linux 6.18 the whole folio of the page cache, which may
-// be 2 MiB, but nothing beyond the mapping. So every other piece gets a flag that makes it a mapping of its own, and does
-// nothing else: a core dump leaves pages of files out anyway.
+// be 2 MiB, but nothing beyond the mapping. So every other piece gets a flag that makes it a mapping of its own, and does nothing
+// else: a core dump leaves pages of files out anyway, save the headers that name a program, in its first page. The first piece stays as it is.
 func (m mapping) cut() {
-	const pair = 2 * piece
-	for at := (m.start + pair - 1) / pair * pair; at < m.end; at += pair {
+	for at := (m.start/piece + 1) * piece; at < m.end; at += 2 * piece {
 		mapping{at, min(at+piece, m.end)}.advise(unix.MADV_DONTDUMP)
 	}
 }

@@ -95,6 +95,38 @@ func TestPagesComeBackPieceByPiece(t *testing.T) {
 	}
 }
 
+// A debugger finds the program of a core dump by the headers in the first page of its file, which the kernel dumps unless told not to.
+func TestCoreDumpsKeepTheProgramsName(t *testing.T) {
+	Out()
+	smaps, err := os.ReadFile("/proc/self/smaps")
+	if err != nil {
+		t.Fatal(err)
+	}
+	program, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	headers, pieces := false, 0
+	for line := range strings.Lines(string(smaps)) {
+		f := strings.Fields(line)
+		switch {
+		case !strings.HasSuffix(f[0], ":"):
+			headers = len(f) == 6 && f[5] == program && f[2] == "00000000"
+		case f[0] == "VmFlags:":
+			left := strings.Contains(line, " dd")
+			if left {
+				pieces++
+			}
+			if headers && left {
+				t.Errorf("the first page is left out: %s", line)
+			}
+		}
+	}
+	if pieces == 0 {
+		t.Error("nothing has been cut")
+	}
+}
+
 // resident is how much of a file's mappings is resident in this process, bytes.
 func resident(t *testing.T, file string) (sum int) {
 	t.Helper()

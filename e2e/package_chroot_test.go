@@ -342,8 +342,8 @@ func TestRPMUpgradeLosesNothing(t *testing.T) {
 		}
 		return err
 	})
-	if l := lost(rounds, 2); l != "" {
-		t.Error(l)
+	if agents, where := lost(rounds); agents != 2 || where != "" {
+		t.Errorf("rounds of %d agents: %s", agents, where)
 	}
 	if last := rounds[second-1].Value; last < atLeast {
 		t.Errorf("the old agent's rounds end with %v, it was seen at %v", last, atLeast)

@@ -90,21 +90,18 @@ func one(base, promql string) (found, error) {
 // its points are 0, 1, 2 and so on. Their times would tell less: on a loaded machine a round begins late, or not at all.
 const ownRuns = `headend_agent_probe_runs_total{probe="agent"}`
 
-// lost says where the points of ownRuns do not follow each other, of so many agents one after the other.
-func lost(points []point, agents int) string {
+// lost says of how many agents, one after the other, the points of ownRuns are, and where they do not follow each other.
+func lost(points []point) (agents int, where string) {
 	var all []string
 	for i, p := range points {
 		switch {
 		case p.Value == 0:
-			agents--
+			agents++
 		case i == 0:
 			all = append(all, fmt.Sprintf("the first round is number %v", p.Value))
 		case p.Value != points[i-1].Value+1:
 			all = append(all, fmt.Sprintf("round %v comes after round %v", p.Value, points[i-1].Value))
 		}
 	}
-	if agents != 0 {
-		all = append(all, fmt.Sprintf("%d first rounds are missing", agents))
-	}
-	return strings.Join(all, ", ")
+	return agents, strings.Join(all, ", ")
 }

@@ -111,8 +111,8 @@ func TestOutage(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if l := lost(got.Values, 1); len(got.Values) < 10 || l != "" {
-		t.Errorf("of %d rounds: %s", len(got.Values), l)
+	if agents, where := lost(got.Values); len(got.Values) < 10 || agents != 1 || where != "" {
+		t.Errorf("%d rounds of %d agents: %s", len(got.Values), agents, where)
 	}
 	for probe, series := range map[string]string{"loadavg": "node_load1", "memory": "node_memory_MemFree_bytes", "cpu": `node_cpu_seconds_total{cpu="0",mode="idle"}`} {
 		runs, err := one(prom.address, `headend_agent_probe_runs_total{probe="`+probe+`"}`)

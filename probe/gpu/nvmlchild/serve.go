@@ -91,14 +91,10 @@ func serve(library string, in *os.File, answers io.Writer) int {
 	if first.RSS = rss; !send(first) || d == nil {
 		return 1
 	}
-	// Read by the poller: a read that blocks in the kernel occupies the runtime's monitor thread before and after each report, which
-	// costs a tenth more CPU. Where it cannot be had, the read blocks.
-	unix.SetNonblock(int(in.Fd()), true)
-	requests := os.NewFile(in.Fd(), in.Name())
 	request := make([]byte, 1)
 	for n := 1; ; n++ {
 		work.Unlock()
-		_, err := requests.Read(request)
+		_, err := in.Read(request)
 		work.Lock()
 		if err != nil {
 			return 0

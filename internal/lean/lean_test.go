@@ -106,12 +106,13 @@ func TestCoreDumpsKeepTheProgramsName(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	headers, pieces := false, 0
+	headers, seen, pieces := false, false, 0
 	for line := range strings.Lines(string(smaps)) {
 		f := strings.Fields(line)
 		switch {
 		case !strings.HasSuffix(f[0], ":"):
 			headers = len(f) == 6 && f[5] == program && f[2] == "00000000"
+			seen = seen || headers
 		case f[0] == "VmFlags:":
 			left := strings.Contains(line, " dd")
 			if left {
@@ -122,8 +123,8 @@ func TestCoreDumpsKeepTheProgramsName(t *testing.T) {
 			}
 		}
 	}
-	if pieces == 0 {
-		t.Error("nothing has been cut")
+	if !seen || pieces == 0 {
+		t.Errorf("the program's first page is mapped: %v; %d pieces are cut", seen, pieces)
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"headend-agent/internal/metric"
 )
@@ -38,7 +39,7 @@ func openArchive(fsys FS, path string) (*Archive, error) {
 	}
 	a := &Archive{ring: r}
 	var damaged uint64
-	a.found.scan(r, &damaged)
+	a.found.scan(r, &damaged, time.Now())
 	if c, err := openCursors(fsys, cursorsName(r), false); err == nil {
 		a.found.record = c.read()
 		c.file.Close()

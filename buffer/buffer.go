@@ -22,11 +22,12 @@ type Buffer struct {
 	log    *slog.Logger
 	fs     FS
 	pack   packer
+	wall   func() time.Time
 	opened time.Time
 	stop   chan struct{}
 	wake   chan struct{}
 	done   sync.WaitGroup
-	io     sync.Mutex // held while the disk is written; taken before mu
+	io     diskLock // held while the disk is written; taken before mu
 
 	mu       sync.Mutex
 	book     *book

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"hash/crc32"
 	"slices"
-	"sync"
 
 	"headend-agent/internal/metric"
 )
@@ -153,7 +152,7 @@ func (c *cursor) oldest() uint64 {
 type cursorFile struct {
 	file File
 
-	mu     sync.Mutex
+	mu     diskLock
 	buf    []byte
 	newest uint64 // generation written
 	place  int64  // of it: 0 or 1
@@ -172,7 +171,7 @@ func openCursors(fsys FS, name string, write bool) (*cursorFile, error) {
 			}
 		}
 	}
-	return &cursorFile{file: f}, nil
+	return &cursorFile{file: f, mu: make(diskLock, 1)}, nil
 }
 
 // read returns the newest record that is whole, or an empty one.

@@ -164,7 +164,7 @@ func (l *lane) collect(limit int) (n int) {
 func (l *lane) fill(limit int) (ready, blocked bool) {
 	f := filling{lane: l, at: l.from, limit: limit, oldest: -1 << 62}
 	if age := l.reader.opts.MaxAge; age > 0 {
-		f.oldest = time.Now().Add(-age).UnixMilli()
+		f.oldest = l.reader.b.wall().Add(-age).UnixMilli()
 	}
 	l.group.reset(min(limit, l.planned))
 	for i := range l.pieces {

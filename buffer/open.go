@@ -18,6 +18,8 @@ type Parts struct {
 	Log     *slog.Logger
 	Runtime string // a directory on tmpfs for what a kill must not cost, as systemd gives in RUNTIME_DIRECTORY; may be ""
 	FS      FS     // nil: the real one
+	// Wall reads the wall clock, which may step; nil: time.Now. Intervals are measured by time.Now, which is monotonic.
+	Wall func() time.Time
 }
 
 // Open makes a buffer, with all that an earlier process has left. It fails for a wrong configuration only: trouble with the
@@ -27,11 +29,14 @@ func Open(cfg Config, p Parts) (*Buffer, error) {
 		return nil, err
 	}
 	b := &Buffer{
-		cfg: cfg, table: p.Table, log: p.Log, fs: p.FS, stop: make(chan struct{}), wake: make(chan struct{}, 1), live: map[metric.SourceID]int{},
+		cfg: cfg, table: p.Table, log: p.Log, fs: p.FS, io: make(diskLock, 1), stop: make(chan struct{}), wake: make(chan struct{}, 1), live: map[metric.SourceID]int{},
 		readers: map[string]*Reader{}, grown: make(chan struct{}),
 	}
 	if b.fs == nil {
 		b.fs = osFS{}
+	}
+	if b.wall = p.Wall; b.wall == nil {
+		b.wall = time.Now
 	}
 	b.writer.pack = &b.pack
 	b.opened = time.Now()
@@ -72,7 +77,7 @@ func (b *Buffer) recover(runtime string) {
 	}
 	if b.next == 0 && b.disk.ring == nil {
 		// What is on disk may come to light later. Its numbers are lower than these.
-		b.next = uint64(time.Now().UnixMilli()) << 20
+		b.next = uint64(b.wall().UnixMilli()) << 20
 	}
 	b.disk.generation = max(found.record.generation, rec.generation)
 	b.epochs = rec.epochs
@@ -121,7 +126,7 @@ func (b *Buffer) openDisk() (f found) {
 	f.err = err
 	if r != nil {
 		b.disk.ring = r
-		f.scan(r, &b.disk.damaged)
+		f.scan(r, &b.disk.damaged, b.wall())
 		c, cerr := openCursors(b.fs, cursorsName(r), r.write)
 		if cerr == nil {
 			b.disk.cursors = c
@@ -140,7 +145,7 @@ func (b *Buffer) openDisk() (f found) {
 }
 
 // scan reads the headers of all slots and puts their segments in order.
-func (f *found) scan(r *ring, damaged *uint64) {
+func (f *found) scan(r *ring, damaged *uint64, wall time.Time) {
 	for i, x := range r.slots {
 		if x.file == nil {
 			continue
@@ -154,7 +159,7 @@ func (f *found) scan(r *ring, damaged *uint64) {
 			if fr.kind == kindBook {
 				s.dicts = append(s.dicts, fr)
 			} else if len(s.blocks) == 0 || fr.seq >= s.end() {
-				s.blocks, s.at = append(s.blocks, fr), append(s.at, arrived(fr.minMs))
+				s.blocks, s.at = append(s.blocks, fr), append(s.at, arrived(fr.minMs, wall))
 				s.samples += int(fr.samples)
 			}
 			s.used = fr.off + fr.room()
@@ -181,10 +186,9 @@ func (f *found) scan(r *ring, damaged *uint64) {
 	}
 }
 
-// arrived estimates when a round came whose time is ms: not later than now.
-func arrived(ms int64) time.Time {
-	now := time.Now()
-	return now.Add(-min(max(0, now.Sub(time.UnixMilli(ms))), 30*24*time.Hour))
+// arrived estimates when a round came whose time by the wall clock is ms: not later than now.
+func arrived(ms int64, wall time.Time) time.Time {
+	return time.Now().Add(-min(max(0, wall.Sub(time.UnixMilli(ms))), 30*24*time.Hour))
 }
 
 // reopenDisk takes in a directory that could not be written, or not even be read, until now. The caller holds b.io.
@@ -206,7 +210,7 @@ func (b *Buffer) reopenDisk() {
 	}
 	var f found
 	var damaged uint64
-	f.scan(r, &damaged)
+	f.scan(r, &damaged, b.wall())
 	f.record = c.read()
 	b.mu.Lock()
 	defer b.mu.Unlock()

@@ -67,7 +67,7 @@ func (b *Buffer) Retire(destination string) {
 	if r == nil {
 		return
 	}
-	b.dormant = append(b.dormant, r.cursor(time.Now().Unix()))
+	b.dormant = append(b.dormant, r.cursor(b.wall().Unix()))
 	delete(b.readers, destination)
 	b.disk.places = b.places()
 	b.release()

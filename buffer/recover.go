@@ -93,7 +93,7 @@ func (b *Buffer) recoverBlock(s *segment, h header, payload []byte) {
 			b.memory += len(s.dicts[i].payload)
 		}
 	}
-	s.add(frame{header: h, payload: payload}, arrived(h.minMs))
+	s.add(frame{header: h, payload: payload}, arrived(h.minMs, b.wall()))
 	b.memory += len(payload)
 	b.next = s.end()
 }
@@ -140,7 +140,7 @@ func (b *Buffer) recoverRound(r round, refs []metric.Ref) {
 	r.list = list
 	at := time.Now()
 	if !r.unset {
-		at = arrived(r.timeMs)
+		at = arrived(r.timeMs, b.wall())
 	}
 	b.keep(hotRound{r, at})
 	b.bound()

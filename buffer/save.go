@@ -12,7 +12,7 @@ func (b *Buffer) expire(now time.Time) {
 		return
 	}
 	b.dormant = slices.DeleteFunc(b.dormant, func(c cursor) bool {
-		old := now.Sub(time.Unix(c.seen, 0)) > forgetAfter
+		old := b.wall().Sub(time.Unix(c.seen, 0)) > forgetAfter
 		if old {
 			b.log.Info("buffer: a destination was not configured for a week; its place is forgotten", "destination", c.name)
 		}
@@ -86,7 +86,7 @@ func (b *Buffer) saveCursors() {
 func (b *Buffer) record() record {
 	b.disk.generation++
 	r := record{generation: b.disk.generation, next: b.next, epochs: slices.Clone(b.epochs), cursors: slices.Clone(b.dormant)}
-	now := time.Now().Unix()
+	now := b.wall().Unix()
 	for _, x := range b.readers {
 		r.cursors = append(r.cursors, x.cursor(now))
 	}

@@ -135,7 +135,7 @@ func (r *route) fill(rounds int, first time.Time, step time.Duration) {
 // drain sends until nothing is left and returns what became of it.
 func (r *route) drain(t *testing.T) buffer.DestinationStats {
 	t.Helper()
-	s, err := push.New(r.cfg, r.reader, []metric.Label{{Name: "job", Value: "headend"}}, "e2e", slog.New(slog.DiscardHandler))
+	s, err := push.New(r.cfg, r.reader, push.Parts{External: []metric.Label{{Name: "job", Value: "headend"}}, Version: "e2e", Log: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -269,7 +269,7 @@ func TestDestinationsAreIndependent(t *testing.T) {
 	r := newRoute(t, c.url, push.MessageAuto, 50)
 	down := r.cfg
 	down.URL, down.Name = "http://"+free(t)+"/api/v1/write", "down"
-	s, err := push.New(down, r.buffer.Reader("down", buffer.Options{}), nil, "e2e", slog.New(slog.DiscardHandler))
+	s, err := push.New(down, r.buffer.Reader("down", buffer.Options{}), push.Parts{Version: "e2e", Log: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -2,7 +2,6 @@ package push
 
 import (
 	"cmp"
-	"math/rand/v2"
 	"slices"
 	"sort"
 	"time"
@@ -20,11 +19,11 @@ const oldAge = 5 * time.Minute
 // is refused, so are all; nothing is left of the sets then. It returns false as deliver does.
 func (l *lane) probeAge(clean, suspects *[]metric.Samples) bool {
 	set := *clean
-	if len(set) == 0 || l.batch.Unsure || !l.s.receiver.refusesOld() || !isOld(newest(set)) {
+	if len(set) == 0 || l.batch.Unsure || !l.s.receiver.refusesOld() || !l.s.isOld(newest(set)) {
 		return true
 	}
 	l.budget = 1
-	i := rand.N(len(set))
+	i := int(l.s.random() * float64(len(set)))
 	k, ok := l.try(tail(set[i], 1))
 	if !ok {
 		return false
@@ -52,11 +51,14 @@ const maxProbes = 8
 
 // cutOld takes from a refused set what is refused for its age, and counts it. cut tells whether there was such a thing.
 func (l *lane) cutOld(set []metric.Samples) (rest []metric.Samples, cut, ok bool) {
-	if len(set) < minProbed || !isOld(oldest(set)) {
+	if len(set) < minProbed || !l.s.isOld(oldest(set)) {
 		return set, false, true
 	}
 	set = slices.Clone(set)
-	rand.Shuffle(len(set), func(i, j int) { set[i], set[j] = set[j], set[i] }) // not always the same ones: they may be to blame
+	for i := range set { // not always the same ones: they may be to blame
+		j := i + int(l.s.random()*float64(len(set)-i))
+		set[i], set[j] = set[j], set[i]
+	}
 	slices.SortStableFunc(set, func(a, b metric.Samples) int { return cmp.Compare(a.Points[0].TimeMs, b.Points[0].TimeMs) })
 	for i := range 2 { // the oldest samples: if one of two is accepted, age is not it
 		k, ok := l.try(head(set[i], 1))
@@ -142,4 +144,4 @@ func newest(set []metric.Samples) int64 {
 	return ms
 }
 
-func isOld(ms int64) bool { return time.Since(time.UnixMilli(ms)) > oldAge }
+func (s *Sender) isOld(ms int64) bool { return s.wall().Sub(time.UnixMilli(ms)) > oldAge }

@@ -37,14 +37,14 @@ const (
 	drainTime    = 2 * time.Second
 )
 
-// read takes what matters from a response. cancel ends the reading of a body that does not end.
-func (a *answer) read(resp *http.Response, cancel context.CancelFunc, secrets *redactor) {
+// read takes what matters from a response that came at wall. cancel ends the reading of a body that does not end.
+func (a *answer) read(resp *http.Response, cancel context.CancelFunc, secrets *redactor, wall time.Time) {
 	defer resp.Body.Close()
 	a.status = resp.StatusCode
 	a.written = writtenSamples(resp.Header)
-	now := time.Now()
+	now := wall
 	if date, err := http.ParseTime(resp.Header.Get("Date")); err == nil {
-		a.dated, a.ahead = true, date.Sub(a.started.Add(a.took/2))
+		a.dated, a.ahead = true, date.Sub(wall.Add(-a.took/2))
 		now = date
 	}
 	a.retryAfter = parseRetryAfter(resp.Header.Get("Retry-After"), now)

@@ -5,6 +5,7 @@ import (
 	"compress/gzip"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"strconv"
@@ -378,12 +379,12 @@ func FuzzHeaders(f *testing.F) {
 			t.Errorf("%q written: %d", written, n)
 		}
 		a := answer{written: -1, started: time.Now()}
-		a.read(&http.Response{StatusCode: 400, Header: h, Body: io.NopCloser(strings.NewReader(after))}, func() {}, newRedactor(DefaultConfig()))
+		a.read(&http.Response{StatusCode: 400, Header: h, Body: io.NopCloser(strings.NewReader(after))}, func() {}, newRedactor(DefaultConfig()), time.Now())
 		c := circumstances{proto: protocolV2, samples: 10}
 		if v := judge(a, c); v.written < 0 || v.written > 10 {
 			t.Errorf("%d of 10 samples written", v.written)
 		}
-		var b backoff
+		b := backoff{random: rand.Float64}
 		b.fail(time.Now(), backoffBusy, a.retryAfter)
 		if d := b.left(); d <= 0 || d > retryAfterMax*11/10 {
 			t.Errorf("waits for %v", d)

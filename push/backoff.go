@@ -2,7 +2,6 @@ package push
 
 import (
 	"context"
-	"math/rand/v2"
 	"sync"
 	"time"
 )
@@ -14,6 +13,7 @@ type backoff struct {
 	last   time.Duration
 	failed time.Time // when the last failure was noted
 	until  time.Time // no request before
+	random func() float64
 }
 
 const (
@@ -39,9 +39,9 @@ func (b *backoff) fail(started time.Time, longest, asked time.Duration) {
 	}
 	b.failed = now
 	b.last = min(max(2*b.last, least), longest)
-	delay := time.Duration(float64(b.last) * (0.9 + 0.1*rand.Float64()))
+	delay := time.Duration(float64(b.last) * (0.9 + 0.1*b.random()))
 	if asked = min(asked, retryAfterMax); asked > delay { // never earlier than asked, and a fleet not all at once
-		delay = time.Duration(float64(asked) * (1 + 0.1*rand.Float64()))
+		delay = time.Duration(float64(asked) * (1 + 0.1*b.random()))
 	}
 	b.until = now.Add(delay)
 }

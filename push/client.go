@@ -21,17 +21,18 @@ type client struct {
 	agent   string
 	http    *http.Client
 	secrets *redactor
+	wall    func() time.Time
 	fresh   time.Time // when the connections were last given up
 	stale   bool      // they are to be given up before the next request: the address may have changed
 }
 
-func newClient(cfg Config, version string) (*client, error) {
-	c, err := NewHTTPClient(cfg)
+func newClient(cfg Config, parts Parts) (*client, error) {
+	c, err := newHTTPClient(cfg, parts.Dial)
 	if err != nil {
 		return nil, err
 	}
 	return &client{
-		url: cfg.URL, headers: cfg.Headers, agent: userAgent(version), http: c, secrets: newRedactor(cfg), fresh: time.Now(),
+		url: cfg.URL, headers: cfg.Headers, agent: userAgent(parts.Version), http: c, secrets: newRedactor(cfg), wall: parts.Wall, fresh: time.Now(),
 	}, nil
 }
 
@@ -97,7 +98,7 @@ func (c *client) post(ctx context.Context, p *protocol, packed []byte, timeout t
 		a.fail(err, c.secrets)
 		return a
 	}
-	a.read(resp, cancel, c.secrets)
+	a.read(resp, cancel, c.secrets, c.wall())
 	return a
 }
 

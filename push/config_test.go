@@ -61,7 +61,7 @@ func FuzzConfig(f *testing.F) {
 		if cfg.Destination() == "" {
 			t.Errorf("a destination without a name from %q", text)
 		}
-		if s, err := New(cfg, newMemory(), nil, "1", log); err == nil {
+		if s, err := New(cfg, newMemory(), Parts{Version: "1", Log: log}); err == nil {
 			s.Status()
 			s.lanes[0].client.secrets.redact("text")
 			s.lanes[0].builder.build(batchOf(1, 1), s.receiver.state().proto, &limits{})

@@ -197,7 +197,7 @@ func TestFleet(t *testing.T) {
 			cfg := config("http://center", v1Only, func(c *Config) {
 				c.FlushInterval, c.BacklogBytesPerSecond = model.Duration(5*time.Second), DefaultConfig().BacklogBytesPerSecond/fleetScale*units.Base2Bytes(1)
 			})
-			s, err := New(cfg, src, nil, "fleet", log)
+			s, err := New(cfg, src, Parts{Version: "fleet", Log: log})
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -1,18 +1,18 @@
 package push
 
 import (
-	"math/rand/v2"
 	"sync"
 	"time"
 )
 
 // pace keeps the sending of a backlog from filling the line, and from flattening a receiver to which a fleet returns.
 type pace struct {
-	mu    sync.Mutex
-	rate  float64 // bytes/s; 0: no limit
-	slow  float64 // by which factor the receiver's 429s have slowed the drain down
-	next  time.Time
-	spent time.Duration // waited, in all
+	mu     sync.Mutex
+	rate   float64 // bytes/s; 0: no limit
+	slow   float64 // by which factor the receiver's 429s have slowed the drain down
+	next   time.Time
+	spent  time.Duration // waited, in all
+	random func() float64
 }
 
 const (
@@ -25,7 +25,7 @@ const (
 func (p *pace) spread() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.next = later(p.next, time.Now().Add(rand.N(maxSpread)))
+	p.next = later(p.next, time.Now().Add(time.Duration(p.random()*float64(maxSpread))))
 }
 
 // sent notes that a request of the backlog, with samples over a span of time, was accepted. The next one is put off according to the

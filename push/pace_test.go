@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"math/rand/v2"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -56,7 +57,7 @@ func ago(d time.Duration) time.Time { return time.Now().Add(-d) }
 func TestBackoffGrowsWithinItsBounds(t *testing.T) {
 	for _, longest := range []time.Duration{backoffNet, backoffBusy, backoffWrong} {
 		synctest.Test(t, func(t *testing.T) {
-			var b backoff
+			b := backoff{random: rand.Float64}
 			last := time.Duration(0)
 			for i := range 20 {
 				b.fail(time.Now(), longest, 0)
@@ -151,7 +152,7 @@ func TestBacklogKeepsToItsRate(t *testing.T) {
 
 func TestTooManyRequestsHalveTheRate(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		p := pace{rate: 1000}
+		p := pace{rate: 1000, random: rand.Float64}
 		gap := func() time.Duration {
 			p.sent(time.Now(), 10_000, time.Hour)
 			d := p.delay()
@@ -170,7 +171,7 @@ func TestTooManyRequestsHalveTheRate(t *testing.T) {
 		}
 		check(t, "when all has been accepted for a while", gap(), 10*time.Second)
 
-		p = pace{} // no limit: the receiver's own pace is halved
+		p = pace{random: rand.Float64} // no limit: the receiver's own pace is halved
 		begin := time.Now()
 		p.tooFast()
 		time.Sleep(3 * time.Second)

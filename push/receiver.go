@@ -9,6 +9,8 @@ import (
 
 // receiver is what is known of a destination's receiver; lanes share it.
 type receiver struct {
+	wall func() time.Time
+
 	mu sync.Mutex
 	negotiation
 	limits limits
@@ -31,14 +33,14 @@ func (r *receiver) state() negotiation {
 // build makes a request in the protocol that is due.
 func (r *receiver) build(b *builder, set []metric.Samples) (req request, over int) {
 	r.mu.Lock()
-	p := r.choose(time.Now())
+	p := r.choose(r.wall())
 	r.mu.Unlock()
 	return r.buildAs(b, set, p)
 }
 
 func (r *receiver) buildAs(b *builder, set []metric.Samples, p *protocol) (req request, over int) {
 	r.mu.Lock()
-	if r.limits.learned > 0 && time.Now().After(r.limits.until) {
+	if r.limits.learned > 0 && r.wall().After(r.limits.until) {
 		r.limits.learned = 0
 	}
 	l := r.limits
@@ -76,19 +78,19 @@ func (r *receiver) changed() bool {
 func (r *receiver) confirm(p *protocol) (news bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return r.negotiation.confirm(p, time.Now())
+	return r.negotiation.confirm(p, r.wall())
 }
 
 func (r *receiver) fallBack() (news bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return r.negotiation.fallBack(time.Now())
+	return r.negotiation.fallBack(r.wall())
 }
 
 func (r *receiver) tooLarge(packed int) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.limits.tooLarge(packed, time.Now())
+	r.limits.tooLarge(packed, r.wall())
 }
 
 func (r *receiver) tooSlow(packed int) {

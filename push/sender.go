@@ -3,7 +3,6 @@ package push
 
 import (
 	"context"
-	"log/slog"
 	"slices"
 	"sync"
 	"time"
@@ -31,6 +30,8 @@ type Source interface {
 type Sender struct {
 	cfg      Config
 	source   Source
+	wall     func() time.Time
+	random   func() float64
 	lanes    []*lane
 	receiver receiver
 	backoff  backoff
@@ -46,23 +47,25 @@ const (
 	lookTime   = 200 * time.Millisecond // of waiting for something to drain
 )
 
-// New makes the sender of a destination. external labels are added where a series has none of that name; version names
-// the agent to the receiver. Errors are about the configuration.
-func New(cfg Config, source Source, external []metric.Label, version string, log *slog.Logger) (*Sender, error) {
+// New makes the sender of a destination. Errors are about the configuration.
+func New(cfg Config, source Source, parts Parts) (*Sender, error) {
+	parts = parts.withDefaults()
 	s := &Sender{
-		cfg: cfg, source: source, receiver: receiver{negotiation: newNegotiation(cfg)},
-		pace: pace{rate: float64(cfg.BacklogBytesPerSecond)}, report: reporter{log: log.With("destination", cfg.Destination())},
+		cfg: cfg, source: source, wall: parts.Wall, random: parts.Random,
+		receiver: receiver{negotiation: newNegotiation(cfg), wall: parts.Wall}, backoff: backoff{random: parts.Random},
+		pace:   pace{rate: float64(cfg.BacklogBytesPerSecond), random: parts.Random},
+		report: reporter{log: parts.Log.With("destination", cfg.Destination())},
 	}
 	kinds := []metric.Lane{metric.Oldest}
 	if cfg.Order == OrderLiveFirst {
 		kinds = append(kinds, metric.Live)
 	}
 	for _, kind := range kinds {
-		c, err := newClient(cfg, version)
+		c, err := newClient(cfg, parts)
 		if err != nil {
 			return nil, err
 		}
-		s.lanes = append(s.lanes, &lane{s: s, kind: kind, client: c, builder: newBuilder(newShaper(external, cfg.WriteRelabelConfigs))})
+		s.lanes = append(s.lanes, &lane{s: s, kind: kind, client: c, builder: newBuilder(newShaper(parts.External, cfg.WriteRelabelConfigs))})
 	}
 	return s, nil
 }
@@ -73,7 +76,7 @@ func (s *Sender) Run(ctx context.Context) {
 	hard, cancel := context.WithCancel(context.WithoutCancel(ctx)) // a request in flight is not cut by the stop itself
 	defer cancel()
 	defer context.AfterFunc(ctx, func() { time.AfterFunc(lastDrain, cancel) })()
-	s.receiver.recall(s.source.Note(), time.Now())
+	s.receiver.recall(s.source.Note(), s.wall())
 	s.report.warnings(s.cfg)
 	var lanes sync.WaitGroup
 	for _, l := range s.lanes {
@@ -158,7 +161,7 @@ func (s *Sender) judged(o metric.Outcome, b *metric.Batch) {
 	case o.Delivered > 0:
 		s.receiver.refusedWhole(false, false)
 	case o.Refused > 0:
-		s.receiver.refusedWhole(true, isOld(newest(b.Series)))
+		s.receiver.refusedWhole(true, s.isOld(newest(b.Series)))
 		s.suspects.forget()
 	}
 }

@@ -273,7 +273,7 @@ func (s *setup) again(t testing.TB) {
 	t.Helper()
 	var err error
 	external := []metric.Label{{Name: "job", Value: "headend"}, {Name: "instance", Value: "edge1"}}
-	if s.sender, err = New(s.cfg, s.source, external, "1.2.3", slog.New(slog.NewTextHandler(s.log, nil))); err != nil {
+	if s.sender, err = New(s.cfg, s.source, Parts{External: external, Version: "1.2.3", Log: slog.New(slog.NewTextHandler(s.log, nil))}); err != nil {
 		t.Fatal(err)
 	}
 }

@@ -108,7 +108,7 @@ func TestSignedAndNotSent(t *testing.T) {
 	cfg := config("http://"+closed.Addr().String(), func(c *Config) {
 		c.SigV4 = &SigV4{Region: "eu-central-1", AccessKey: "AKIDEXAMPLE", SecretKey: "quite-secret"}
 	})
-	c, err := newClient(cfg, "test")
+	c, err := newClient(cfg, Parts{Version: "test"}.withDefaults())
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -22,12 +22,16 @@ const (
 
 // NewHTTPClient makes the client with the destination's authentication, TLS and proxy, for a Sender and for who wants to try it.
 // Certificates and secrets in files are read anew as they change.
-func NewHTTPClient(cfg Config) (*http.Client, error) {
+func NewHTTPClient(cfg Config) (*http.Client, error) { return newHTTPClient(cfg, nil) }
+
+func newHTTPClient(cfg Config, dial promconfig.DialContextFunc) (*http.Client, error) {
 	hc := cfg.HTTP
 	hc.EnableHTTP2 = false // a hung multiplexed connection behind NAT stalls everything
-	dialer := &net.Dialer{Timeout: dialTimeout, KeepAlive: keepAlive, Control: limitUnsent}
+	if dial == nil {
+		dial = (&net.Dialer{Timeout: dialTimeout, KeepAlive: keepAlive, Control: limitUnsent}).DialContext
+	}
 	c, err := promconfig.NewClientFromConfig(hc, cfg.Destination(), promconfig.WithHTTP2Disabled(),
-		promconfig.WithIdleConnTimeout(idleTimeout), promconfig.WithDialContextFunc(dialer.DialContext))
+		promconfig.WithIdleConnTimeout(idleTimeout), promconfig.WithDialContextFunc(dial))
 	if err != nil {
 		return nil, fmt.Errorf("remote_write %s: %w", cfg.Destination(), err)
 	}

@@ -182,7 +182,7 @@ func TestMissingClientCertificateIsNamed(t *testing.T) {
 	ts.TLS = &tls.Config{ClientAuth: tls.RequireAnyClientCert, MaxVersion: tls.VersionTLS12} // where it comes within the handshake
 	ts.StartTLS()
 	defer ts.Close()
-	c, err := newClient(config(ts.URL, func(c *Config) { c.HTTP.TLSConfig.InsecureSkipVerify = true }), "test")
+	c, err := newClient(config(ts.URL, func(c *Config) { c.HTTP.TLSConfig.InsecureSkipVerify = true }), Parts{Version: "test"}.withDefaults())
 	if err != nil {
 		t.Fatal(err)
 	}

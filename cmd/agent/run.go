@@ -122,7 +122,7 @@ func (a *agent) check(cfg *config.Config) error {
 		return err
 	}
 	for _, rw := range cfg.RemoteWrite {
-		if _, err := push.New(rw, nil, nil, version, a.log); err != nil {
+		if _, err := push.New(rw, nil, push.Parts{Version: version, Log: a.log}); err != nil {
 			return err
 		}
 	}
@@ -185,7 +185,7 @@ func (a *agent) apply(ctx context.Context, cfg *config.Config) {
 			MaxAge: time.Duration(rw.MaxAge), LateAfter: time.Duration(rw.FlushInterval) + patience, LiveFirst: rw.Order == push.OrderLiveFirst,
 		})
 		pulse := newPulse(name, reader, time.Duration(rw.FlushInterval))
-		p, err := push.New(rw, pulse, external, version, a.log)
+		p, err := push.New(rw, pulse, push.Parts{External: external, Version: version, Log: a.log})
 		if err != nil { // a file that was there for check is gone
 			a.log.Error("destination is off until a reload; its samples are kept", "destination", name, "error", err)
 			continue

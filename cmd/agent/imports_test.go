@@ -14,6 +14,8 @@ var allowed = map[string][]string{
 	"internal/lean":       {},
 	"internal/web":        {"internal/metric"},
 	"internal/config":     {"buffer", "push"},
+	"internal/agent":      {"internal/metric", "buffer", "push"},
+	"internal/sim":        {"internal/agent", "internal/metric", "buffer", "probe", "push"},
 	"buffer":              {"internal/metric"},
 	"push":                {"internal/metric"},
 	"probe":               {"internal/metric"},

@@ -85,11 +85,9 @@ func (a *agent) stuck() string {
 		return fmt.Sprintf("probe %s, late by %s", source, late.Round(time.Second))
 	}
 	a.buffer.Stats()
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	for _, s := range a.senders {
-		if idle := s.pulse.idle(); idle > senderSlack+2*s.pulse.flush {
-			return fmt.Sprintf("sender %s, idle for %s with samples waiting", s.pulse.destination, idle.Round(time.Second))
+	for _, s := range a.destinations.Senders() {
+		if idle := s.Idle(); idle > senderSlack+2*s.Flush {
+			return fmt.Sprintf("sender %s, idle for %s with samples waiting", s.Destination, idle.Round(time.Second))
 		}
 	}
 	return ""
@@ -99,7 +97,7 @@ func (a *agent) stuck() string {
 func (a *agent) status() string {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if len(a.senders) == 0 {
+	if len(a.destinations.Senders()) == 0 {
 		return "Probing; nowhere to send: name a receiver under remote_write in " + a.opts.configFile
 	}
 	var names []string

@@ -16,6 +16,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"headend-agent/buffer"
+	daemon "headend-agent/internal/agent"
 	"headend-agent/internal/config"
 	"headend-agent/internal/lean"
 	"headend-agent/internal/metric"
@@ -66,6 +67,8 @@ type agent struct {
 	runner *probe.Runner
 	web    *web.Server
 
+	destinations *daemon.Destinations
+
 	started  time.Time
 	reloadOK atomic.Bool
 	reloads  chan chan error
@@ -73,16 +76,7 @@ type agent struct {
 
 	mu        sync.Mutex
 	cfg       *config.Config
-	senders   []*sender
 	instances []probe.Instance
-}
-
-// sender is a push.Sender at work.
-type sender struct {
-	*push.Sender
-	pulse *pulse
-	stop  context.CancelFunc
-	done  chan struct{}
 }
 
 // settled is when all has been used that the agent uses again and again.
@@ -104,6 +98,7 @@ func newAgent(o *options, cfg *config.Config, log *slog.Logger) (*agent, error) 
 	if a.buffer, err = buffer.Open(cfg.Buffer, parts); err != nil {
 		return nil, fmt.Errorf("buffer: %w", err)
 	}
+	a.destinations = daemon.NewDestinations(a.buffer, push.Parts{Version: version, Log: log}, nil)
 	clock := probe.NewClock(buildDate(), o.env.Proc, a.buffer.Restamp)
 	a.runner = probe.NewRunner(a.table, clock, a.buffer.Append, o.env.Hostname, log)
 	a.web, err = web.Listen(cfg.Web.ListenAddress, cfg.Web.ConfigFile, web.Parts{
@@ -161,7 +156,7 @@ func (a *agent) run(ctx context.Context) {
 	a.runner.Stop()
 	closed := make(chan struct{})
 	go func() { defer close(closed); a.runner.Close() }()
-	a.stopSenders()
+	a.destinations.Stop()
 	if err := a.buffer.Close(); err != nil {
 		a.log.Warn("not everything is safe", "error", err)
 	}
@@ -176,32 +171,12 @@ func (a *agent) run(ctx context.Context) {
 
 // apply brings the configuration into force. check has passed.
 func (a *agent) apply(ctx context.Context, cfg *config.Config) {
-	a.stopSenders()
-	external := externalLabels(cfg, a.opts.env.Hostname)
-	var senders []*sender
-	for _, rw := range cfg.RemoteWrite {
-		name := rw.Destination()
-		reader := a.buffer.Reader(name, buffer.Options{
-			MaxAge: time.Duration(rw.MaxAge), LateAfter: time.Duration(rw.FlushInterval) + patience, LiveFirst: rw.Order == push.OrderLiveFirst,
-		})
-		pulse := newPulse(name, reader, time.Duration(rw.FlushInterval))
-		p, err := push.New(rw, pulse, push.Parts{External: external, Version: version, Log: a.log})
-		if err != nil { // a file that was there for check is gone
-			a.log.Error("destination is off until a reload; its samples are kept", "destination", name, "error", err)
-			continue
-		}
-		s := &sender{Sender: p, pulse: pulse, done: make(chan struct{})}
-		var run context.Context
-		run, s.stop = context.WithCancel(context.Background())
-		go func() { defer close(s.done); s.Run(run) }()
-		senders = append(senders, s)
-	}
-	if len(senders) == 0 {
+	a.destinations.Apply(cfg.RemoteWrite, externalLabels(cfg, a.opts.env.Hostname))
+	if len(a.destinations.Senders()) == 0 {
 		a.log.Warn("nowhere to send: there is no remote_write in the configuration; samples can be pulled from /metrics", "file", a.opts.configFile)
 	}
 	a.mu.Lock()
-	a.retire(cfg)
-	a.cfg, a.senders = cfg, senders
+	a.cfg = cfg
 	a.mu.Unlock()
 
 	list, err := instances(cfg, a.opts.env, a.log)
@@ -219,9 +194,6 @@ func (a *agent) apply(ctx context.Context, cfg *config.Config) {
 	a.mu.Unlock()
 }
 
-// patience is how long, beyond the flush interval, a destination may keep samples waiting before they are written to disk.
-const patience = 15 * time.Second
-
 // selfSection tells whether the agent's own numbers are wanted, and how often.
 func selfSection(cfg *config.Config) (on bool, interval time.Duration) {
 	on, interval = true, time.Duration(cfg.Global.Interval)
@@ -236,40 +208,10 @@ func selfSection(cfg *config.Config) (on bool, interval time.Duration) {
 	return on, interval
 }
 
-// retire lays down the cursors of destinations that the new configuration no longer has.
-func (a *agent) retire(cfg *config.Config) {
-	kept := map[string]bool{}
-	for _, rw := range cfg.RemoteWrite {
-		kept[rw.Destination()] = true
-	}
-	for _, rw := range a.cfg.RemoteWrite {
-		if name := rw.Destination(); !kept[name] {
-			a.log.Info("destination is no longer configured; its place is kept for a week", "destination", name)
-			a.buffer.Retire(name)
-		}
-	}
-}
-
-// stopSenders ends all senders at once and waits for them.
-func (a *agent) stopSenders() {
-	a.mu.Lock()
-	senders := a.senders
-	a.senders = nil
-	a.mu.Unlock()
-	for _, s := range senders {
-		s.stop()
-	}
-	for _, s := range senders {
-		<-s.done
-	}
-}
-
 // parts are those that count.
 func (a *agent) parts() []probe.Probe {
 	parts := []probe.Probe{a.runner, a.buffer}
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	for _, s := range a.senders {
+	for _, s := range a.destinations.Senders() {
 		parts = append(parts, s)
 	}
 	return parts

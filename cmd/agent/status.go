@@ -13,8 +13,9 @@ import (
 // facts are what the status page shows besides the metrics.
 func (a *agent) facts() web.Facts {
 	a.mu.Lock()
-	cfg, list, senders := a.cfg, a.instances, a.senders
+	cfg, list := a.cfg, a.instances
 	a.mu.Unlock()
+	senders := a.destinations.Senders()
 	f := web.Facts{
 		Host: a.opts.env.Hostname, Version: version, Started: a.started, Config: a.opts.configFile, ConfigOK: a.reloadOK.Load(),
 		Absent: absent(cfg, a.opts.env), Ring: a.ring(cfg),

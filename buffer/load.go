@@ -55,6 +55,9 @@ func (l *loader) rounds(k *block, living *book) (*book, []round, error) {
 	if !k.chain[0].key {
 		return nil, nil, errBlock
 	}
+	if h.end() <= l.done { // it is read again: the batch was given back
+		l.chain = nil
+	}
 	for i := range k.chain {
 		f := &k.chain[i]
 		if i > 0 && f.seq != k.chain[i-1].end() {

@@ -86,6 +86,9 @@ func (s *Sender) Run(ctx context.Context) {
 	for _, l := range slices.Backward(s.lanes) { // the live one first
 		s.drain(ctx, hard, l)
 	}
+	for _, l := range s.lanes {
+		l.client.http.CloseIdleConnections()
+	}
 }
 
 // drain sends what a lane has left.

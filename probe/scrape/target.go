@@ -93,6 +93,12 @@ func (t *target) Target() string {
 	return u.Redacted()
 }
 
+// Close closes the connection that is kept for the next scrape. One that a scrape under way uses is closed when that ends.
+func (t *target) Close() error {
+	t.client.CloseIdleConnections()
+	return nil
+}
+
 // Collect adds up and scrape_* first: a failed scrape leaves them alone in the run.
 func (t *target) Collect(ctx context.Context, out *metric.Set) error {
 	start := time.Now()

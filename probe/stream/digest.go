@@ -63,6 +63,9 @@ func (d *digest) RoundTrip(r *http.Request) (*http.Response, error) {
 	return d.next.RoundTrip(second)
 }
 
+// CloseIdleConnections is what http.Client looks for.
+func (d *digest) CloseIdleConnections() { (&http.Client{Transport: d.next}).CloseIdleConnections() }
+
 // login returns the request with an answer to the last challenge.
 func (d *digest) login(r *http.Request) (*http.Request, error) {
 	d.mu.Lock()

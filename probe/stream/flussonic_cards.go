@@ -89,6 +89,7 @@ func (s *server) Inherit(before probe.Probe) {
 	if !ok {
 		return
 	}
+	old.Close()
 	f, ok := s.api.(*flussonic)
 	g, ok2 := old.api.(*flussonic)
 	if ok && ok2 {

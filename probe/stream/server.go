@@ -65,6 +65,12 @@ func (s *server) Target() string { return s.client.base }
 // Name is the label "server": with several servers of a kind, each needs its own.
 func (s *server) Name() string { return s.label }
 
+// Close closes the connections that are kept for the next run. One that a run under way uses is closed when that ends.
+func (s *server) Close() error {
+	s.client.http.CloseIdleConnections()
+	return nil
+}
+
 // Collect adds up first: a server that fails leaves it alone in the run.
 func (s *server) Collect(ctx context.Context, out *metric.Set) error {
 	ctx, cancel := probe.Early(ctx)

@@ -216,7 +216,7 @@ func FuzzTail(f *testing.F) {
 		fsys.files[dir+"/rounds"] = &memNode{data: b, dirty: map[int64]bool{}}
 		r := newRig(t, fsys, smallConfig("/disk"), "/run")
 		d := r.b.Reader("a", Options{})
-		r.b.Restamp(9, 0) // who knows this boot, waits for no other
+		r.b.Restamp(metric.Timebase{Boot: 9, Epoch: 2}) // who knows this boot, waits for no other
 		r.feed = newFeed(r.table, 3)
 		r.append(2)
 		for {

@@ -41,12 +41,15 @@ type Buffer struct {
 	open     *segment   // takes the next block; nil before the first one
 	next     uint64     // number of the next sample
 	nextLap  uint64
-	memory   int // bytes of hot and of payloads in memory
-	epochs   []epochOffset
-	boot     metric.Epoch // of rounds of this boot that are not stamped; 0 while nobody has said
+	memory   int           // bytes of hot and of payloads in memory
+	epochs   []epochOffset // in the order in which they became known
+	stamps   uint64        // changes of epochs, ever
+	boot     metric.Epoch  // of rounds of this boot that are not stamped; 0 while nobody has said
+	restored uint64        // number after those of the samples that earlier processes have left
 	readers  map[string]*Reader
 	dormant  []cursor      // of destinations that are not configured
 	grown    chan struct{} // closed, and made anew, when a reader may find something new
+	outdated chan struct{} // closed, and made anew, when the times in batches change
 	appends  uint64        // samples appended, ever
 	disk     diskState
 	tail     *tail
@@ -160,47 +163,6 @@ func (b *Buffer) enterInto(refs []metric.Ref) (list uint32, ok bool) {
 func (b *Buffer) turnPage() {
 	b.seal()
 	b.book = newBook(b.book.id + 1)
-}
-
-// Restamp tells that the clock of an epoch was wrong by offsetMs: what is not yet sent of it gets times that much later.
-func (b *Buffer) Restamp(e metric.Epoch, offsetMs int64) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	b.epochs = slices.DeleteFunc(b.epochs, func(o epochOffset) bool { return o.epoch == e })
-	b.epochs = append(b.epochs, epochOffset{e, offsetMs})
-	if n := len(b.epochs) - maxEpochs; n > 0 {
-		b.epochs = b.epochs[n:]
-	}
-	if e.Unset() {
-		b.boot = e
-	}
-	b.saveCursors()
-	b.signal()
-}
-
-// stampKind says what is known of a round's time.
-type stampKind uint8
-
-const (
-	stamped stampKind = iota
-	stampLater
-	stampNever // the boot that could have told is gone
-)
-
-// offsetIn returns what to add to the times of a round. boot is the epoch of this boot's rounds that are not stamped, or 0.
-func offsetIn(known []epochOffset, boot, e metric.Epoch, unset bool) (int64, stampKind) {
-	for _, o := range known {
-		if o.epoch == e {
-			return o.offset, stamped
-		}
-	}
-	switch {
-	case !unset:
-		return 0, stamped
-	case boot == 0 || boot == e:
-		return 0, stampLater
-	}
-	return 0, stampNever
 }
 
 func (b *Buffer) signal() {

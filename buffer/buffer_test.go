@@ -199,8 +199,7 @@ func TestRestamp(t *testing.T) {
 		if _, err := d.Next(ctx, metric.Limit{Samples: 10}); err == nil {
 			t.Fatal("a round without a time is handed out")
 		}
-		r.b.Restamp(8, 1_000_000)
-		r.b.Restamp(7, 3_000_000)
+		r.b.Restamp(metric.Timebase{Boot: 7, Epoch: 8, OriginMs: 3_000_000, ShiftMs: 1_000_000})
 		batch, err := d.Next(context.Background(), metric.Limit{Samples: 10})
 		if err != nil {
 			t.Fatal(err)
@@ -367,7 +366,7 @@ func TestRoundsOfAnotherBootAreDropped(t *testing.T) {
 		r.b.Close()
 		r.open()
 		d := r.b.Reader("a", Options{})
-		r.b.Restamp(9, 1_000_000)
+		r.b.Restamp(metric.Timebase{Boot: 9 << 16, Epoch: 9<<16 + 2, OriginMs: 1_000_000})
 		r.append(1)
 		r.wantRounds(r.drain(d, 100), 1, 1)
 		if n := r.b.Stats().Destinations["a"].Dropped["clock"]; n != 1 {

@@ -19,6 +19,7 @@ type diskState struct {
 	lateSince, lastCommit, lastCursors time.Time
 	end                                uint64 // number after that of the newest sample on disk
 	places                             uint64 // where the destinations are, as the disk has it
+	stamps                             uint64 // of Buffer.stamps, as the disk has it
 	generation                         uint64 // of records
 	errors                             map[string]uint64
 	commits, damaged, bytes            uint64
@@ -100,6 +101,7 @@ func (b *Buffer) commit(all bool) {
 		if b.oldestPlace() < b.next {
 			b.seal()
 		}
+		b.syncEpochs()
 		for b.disk.mode != ModeMemory && b.commitSegment() {
 		}
 		b.trimTail()

@@ -45,7 +45,7 @@ const (
 	maxGaps     = 16
 	maxUnsure   = 8
 	maxNote     = 256
-	maxEpochs   = 64
+	maxEpochs   = 512
 )
 
 var errRecord = errors.New("cursors do not follow the format")

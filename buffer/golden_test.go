@@ -38,7 +38,7 @@ func goldenFeed(b *Buffer, table *metric.Table) {
 		b.Append(metric.Round{Source: "odd", TimeMs: goldenStart + int64(i), Series: odd, Values: []float64{v}})
 	}
 	b.Append(metric.Round{TimeMs: 60_000, Epoch: 7, Unset: true, Series: odd, Values: []float64{1}})
-	b.Restamp(42, 1000)
+	b.epochs = append(b.epochs, epochOffset{42, 1000})
 	commit()
 }
 
@@ -78,7 +78,7 @@ func TestGoldenDirectory(t *testing.T) {
 		t.Errorf("note %q", note)
 	}
 	for _, b := range []*Buffer{got.b, want.b} {
-		b.Restamp(7, goldenStart)
+		b.Restamp(metric.Timebase{Boot: 7, Epoch: 44, OriginMs: goldenStart})
 	}
 	a, b := got.everything(), want.everything()
 	if len(a) != 40*20+len(oddities)+1 {

@@ -93,7 +93,7 @@ func (l *lane) plan(limit metric.Limit) time.Duration {
 			l.group = grouper{}
 		}
 	}
-	l.offsets, l.boot = append(l.offsets[:0], b.epochs...), b.boot
+	l.offsets, l.boot, l.batch.Outdated = append(l.offsets[:0], b.epochs...), b.boot, b.outdated
 	if n == 0 {
 		return -1
 	}

@@ -30,7 +30,7 @@ func Open(cfg Config, p Parts) (*Buffer, error) {
 	}
 	b := &Buffer{
 		cfg: cfg, table: p.Table, log: p.Log, fs: p.FS, io: make(diskLock, 1), stop: make(chan struct{}), wake: make(chan struct{}, 1), live: map[metric.SourceID]int{},
-		readers: map[string]*Reader{}, grown: make(chan struct{}),
+		readers: map[string]*Reader{}, grown: make(chan struct{}), outdated: make(chan struct{}),
 	}
 	if b.fs == nil {
 		b.fs = osFS{}
@@ -80,7 +80,10 @@ func (b *Buffer) recover(runtime string) {
 		b.next = uint64(b.wall().UnixMilli()) << 20
 	}
 	b.disk.generation = max(found.record.generation, rec.generation)
-	b.epochs = rec.epochs
+	b.epochs, b.restored = rec.epochs, b.next
+	if !slices.Equal(rec.epochs, found.record.epochs) {
+		b.stamps++ // what the tail knows, a power cut must not cost either
+	}
 	b.dormant = rec.cursors
 	if b.tail != nil {
 		b.tailed(b.tail.rewrite(b.unsaved(), b.book, &b.pack, b.hot))
@@ -243,6 +246,7 @@ func (b *Buffer) adopt(r *ring, f *found) {
 	b.segments = append(f.segments, b.segments...)
 	b.nextLap = max(b.nextLap, f.nextLap)
 	b.disk.generation = max(b.disk.generation, f.record.generation)
+	b.adoptEpochs(f.record.epochs)
 	if n := len(f.segments); n > 0 {
 		b.disk.end = f.segments[n-1].end()
 		for _, x := range b.readers {

@@ -21,8 +21,21 @@ func (b *Buffer) expire(now time.Time) {
 	b.release()
 }
 
-// cursorsDue tells whether the record on disk would let samples that are there be sent again.
-func (b *Buffer) cursorsDue() bool { return b.places() != b.disk.places }
+// cursorsDue tells whether the record on disk would let samples that are there be sent again, or with wrong times.
+func (b *Buffer) cursorsDue() bool {
+	return b.places() != b.disk.places || b.stamps != b.disk.stamps && b.oldestPlace() < b.disk.end
+}
+
+// syncEpochs writes the record to disk before rounds of an epoch that it does not know yet. It gives b.mu up meanwhile.
+func (b *Buffer) syncEpochs() {
+	if b.disk.mode == ModeMemory || b.stamps == b.disk.stamps || len(b.unsaved()) == 0 {
+		return
+	}
+	if err := b.syncCursors(); err != nil {
+		b.count(err)
+		b.toMemory(err)
+	}
+}
 
 // places sums up where the destinations are in what is on disk.
 func (b *Buffer) places() (sum uint64) {
@@ -46,7 +59,7 @@ func (b *Buffer) oldestPlace() uint64 {
 
 // syncCursors writes the record to disk. It gives b.mu up meanwhile.
 func (b *Buffer) syncCursors() error {
-	r, places := b.record(), b.places()
+	r, places, stamps := b.record(), b.places(), b.stamps
 	b.mu.Unlock()
 	err := b.disk.cursors.write(&r)
 	if err == nil {
@@ -54,7 +67,7 @@ func (b *Buffer) syncCursors() error {
 	}
 	b.mu.Lock()
 	if err == nil {
-		b.disk.places = places
+		b.disk.places, b.disk.stamps = places, stamps
 	}
 	return err
 }

@@ -50,7 +50,7 @@ func (j *job) loop(ctx context.Context) {
 	tick := time.Duration(0)
 	for first := true; ; first = false {
 		j.expect(j.timeout() + grace)
-		if at := j.runner.clock.stamp(tick); j.ready(at) {
+		if at, ok := j.runner.clock.stamp(tick); j.ready(at, ok) {
 			j.run(ctx, at)
 		}
 		if ctx.Err() != nil || j.off {
@@ -74,7 +74,7 @@ func (j *job) loop(ctx context.Context) {
 
 // ready tells whether a tick is to be used. It is not while the run before is stuck, nor while the clock, having gone back
 // a little, has not caught up.
-func (j *job) ready(at stamp) bool {
+func (j *job) ready(at stamp, caughtUp bool) bool {
 	if j.stuck != nil {
 		select {
 		case <-j.stuck:
@@ -82,7 +82,7 @@ func (j *job) ready(at stamp) bool {
 		default:
 		}
 	}
-	if j.stuck == nil && at.after(j.last) {
+	if j.stuck == nil && caughtUp && at.after(j.last) {
 		return true
 	}
 	j.mu.Lock()
@@ -121,10 +121,20 @@ func (j *job) run(ctx context.Context, at stamp) {
 		j.fail(at)
 		return
 	}
+	stepped := j.runner.clock.steppedSince(at)
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	j.latest = j.latest[:0]
-	set.End(j.round(at), func(r metric.Round) { j.keep(r); j.runner.sink(r) })
+	set.End(j.round(at), func(r metric.Round) {
+		switch {
+		case stepped:
+			r.StartMs = 0
+		case r.StartMs != 0:
+			r.StartMs -= at.shift
+		}
+		j.keep(r)
+		j.runner.sink(r)
+	})
 	over, repeats := set.Counts()
 	j.state.overLimit += uint64(over)
 	j.state.repeats += uint64(repeats)
@@ -138,6 +148,16 @@ func collect(ctx context.Context, p Probe, out *metric.Set) (err error) {
 		}
 	}()
 	return p.Collect(ctx, out)
+}
+
+// end ends the series of a job that will not run again, after its last round by any clock.
+func (j *job) end() {
+	at, _ := j.runner.clock.stamp(0)
+	if !at.after(j.last) {
+		at = j.last
+		at.ms, at.line = at.ms+1, at.line+1
+	}
+	j.fail(at)
 }
 
 // fail ends the job's series.

@@ -94,7 +94,7 @@ func (r *Runner) Apply(ctx context.Context, instances []Instance) {
 		r.loops.Go(func() { j.loop(ctx) })
 	}
 	for _, j := range before {
-		j.fail(r.clock.stamp(0))
+		j.end()
 		finish(j.Probe)
 	}
 }

@@ -22,6 +22,7 @@ type lane struct {
 	batch      *metric.Batch
 	out        metric.Outcome
 	unsure     bool // some request of it may have got through unseen
+	outdated   bool // its times have changed before any of it went out
 	backlog    bool
 	budget     int // requests that may still go into finding out what is refused
 }
@@ -49,10 +50,10 @@ func (l *lane) limit() int {
 	return min(most, maxBatch)
 }
 
-// deliver sends a batch until the receiver has judged all of it, and acknowledges it. It returns false when hard ended
-// first, or soft while it waited for another attempt.
+// deliver sends a batch until the receiver has judged all of it, and acknowledges it, or gives it back because its times have
+// changed. It returns false when hard ended first, or soft while it waited for another attempt.
 func (l *lane) deliver(soft, hard context.Context, batch *metric.Batch) bool {
-	l.soft, l.hard, l.batch, l.out, l.unsure = soft, hard, batch, metric.Outcome{}, batch.Unsure
+	l.soft, l.hard, l.batch, l.out, l.unsure, l.outdated = soft, hard, batch, metric.Outcome{}, batch.Unsure, false
 	l.width = len(batch.Series)
 	pending, age := l.s.source.Pending()
 	l.backlog = l.kind == metric.Oldest && pending > batch.Count && age > 2*time.Duration(l.s.cfg.FlushInterval)
@@ -61,7 +62,7 @@ func (l *lane) deliver(soft, hard context.Context, batch *metric.Batch) bool {
 	l.builder.rest()
 	if !done {
 		l.s.source.Fail(batch, l.unsure || l.out.Delivered > 0)
-		return false
+		return l.outdated
 	}
 	l.s.judged(l.out, batch)
 	l.s.source.Ack(batch, l.out)
@@ -190,13 +191,16 @@ func (l *lane) tryV1(part []metric.Samples, v verdict, unsure *bool) bool {
 }
 
 // exchange posts a request until there is an answer that is not to be tried again. The verdict retry means that there is
-// none: hard ended, or soft while waiting. unsure tells, and is told, whether an attempt may have got through unseen.
+// none: hard ended, or soft while waiting, or the batch is outdated. unsure tells, and is told, whether an attempt may have got through unseen.
 func (l *lane) exchange(r *request, unsure *bool) verdict {
 	s := l.s
 	timeout := time.Duration(s.cfg.RemoteTimeout)
 	longest := 4 * timeout
 	for attempt := 0; ; attempt++ {
 		if !s.backoff.wait(l.soft) || l.backlog && !sleep(l.soft, s.pace.delay()) {
+			return verdict{kind: retry}
+		}
+		if l.outdated = l.isOutdated(); l.outdated {
 			return verdict{kind: retry}
 		}
 		s.stats.request(r.samples, attempt > 0)

@@ -26,6 +26,8 @@ type memory struct {
 	unsure bool // of batches
 	lanes  bool // rounds younger than live are the live lane's
 	split  bool // batches of one round each
+
+	outdated chan struct{}
 }
 
 const live = 10 * time.Second
@@ -91,7 +93,7 @@ func (m *memory) Next(ctx context.Context, limit metric.Limit) (*metric.Batch, e
 }
 
 func (m *memory) batch(take []int) *metric.Batch {
-	b := &metric.Batch{Unsure: m.unsure}
+	b := &metric.Batch{Unsure: m.unsure, Outdated: m.outdated}
 	at := map[metric.Ref]int{}
 	for _, i := range take {
 		r := &m.rounds[i]

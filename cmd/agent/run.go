@@ -99,7 +99,7 @@ func newAgent(o *options, cfg *config.Config, log *slog.Logger) (*agent, error) 
 		return nil, fmt.Errorf("buffer: %w", err)
 	}
 	a.destinations = daemon.NewDestinations(a.buffer, push.Parts{Version: version, Log: log}, nil)
-	clock := probe.NewClock(buildDate(), o.env.Proc, a.buffer.Restamp)
+	clock := probe.NewClock(probe.ClockParts{Built: buildDate(), Proc: o.env.Proc, Epochs: a.buffer})
 	a.runner = probe.NewRunner(a.table, clock, a.buffer.Append, o.env.Hostname, log)
 	a.web, err = web.Listen(cfg.Web.ListenAddress, cfg.Web.ConfigFile, web.Parts{
 		Version: version, Latest: a.runner.Latest, Facts: a.facts, Reload: a.reload, ReleaseGPUs: a.releaseGPUs, Lifecycle: o.lifecycle,

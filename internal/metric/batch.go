@@ -22,6 +22,10 @@ type Batch struct {
 
 	// Unsure: an earlier process of the agent may have sent this very batch; its answer is not known.
 	Unsure bool
+
+	// Outdated is closed when a step of the clock has changed the times of these samples: give the batch back, unless a receiver
+	// has some of it or may have. Nil where that never comes.
+	Outdated <-chan struct{}
 }
 
 // Lane tells which end of the buffer a batch is from.

@@ -5,22 +5,15 @@ import "math"
 // SourceID names what a round was read from: a probe and its target. It is stable over restarts.
 type SourceID string
 
-// Epoch numbers a stretch of time in which the wall clock ran without a step. 0 is no epoch: times that nobody
-// will ever correct. Values are unique over boots. The odd ones are of rounds with Unset: a boot has one.
-type Epoch uint64
-
-// Unset tells whether rounds of this epoch bear the time since boot.
-func (e Epoch) Unset() bool { return e&1 == 1 }
-
 // Round is what one run of one probe found: one time, many series, one value each. All of its slices are
 // read-only; the receiver copies Values, but may keep Series, which is the same slice from round to round while the
 // same series come in the same order.
 type Round struct {
 	Source  SourceID
-	TimeMs  int64 // Unix time in milliseconds; with Unset, milliseconds since boot
+	TimeMs  int64 // Unix time in milliseconds, which the correction of Epoch is added to; with Unset, milliseconds since boot
 	StartMs int64 // since when the counters of this round count, like TimeMs; 0 where that is not known
-	Epoch   Epoch
-	Unset   bool // the clock is not set yet: TimeMs holds when Restamp has told the offset of Epoch
+	Epoch   Epoch // 0: TimeMs is the source's own time, which is never corrected
+	Unset   bool  // the clock was not set yet: nobody knows the time until the correction of Epoch is known
 	Series  []Ref
 	Values  []float64
 }

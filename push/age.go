@@ -15,33 +15,40 @@ import (
 // oldAge is the age below which a refusal is not taken to be about age.
 const oldAge = 5 * time.Minute
 
-// probeAge is for a receiver that has refused whole batches of old samples: the newest sample of one series stands for a batch. If it
-// is refused, so are all; nothing is left of the sets then. It returns false as deliver does.
+// probeAge is for a receiver that has refused whole batches of old samples: the newest samples of two series stand for a batch. If
+// both are refused, so are all; nothing is left of the sets then. It returns false as deliver does.
 func (l *lane) probeAge(clean, suspects *[]metric.Samples) bool {
 	set := *clean
 	if len(set) == 0 || l.batch.Unsure || !l.s.receiver.refusesOld() || !l.s.isOld(newest(set)) {
 		return true
 	}
-	l.budget = 1
-	i := int(l.s.random() * float64(len(set)))
-	k, ok := l.try(tail(set[i], 1))
-	if !ok {
-		return false
-	}
-	if k == no {
-		l.out.Refused += count(set) + count(*suspects)
-		*clean, *suspects = nil, nil
+	l.budget, l.doubtful = ageWitnesses, false
+	first := int(l.s.random() * float64(len(set)))
+	for n := range min(ageWitnesses, len(set)) { // one alone may be refused for something else
+		i := (first + n*len(set)/ageWitnesses) % len(set)
+		refused, ok := l.try(tail(set[i], 1))
+		if !ok {
+			return false
+		}
+		if len(refused) > 0 {
+			continue
+		}
+		l.s.receiver.refusedWhole(false, false)
+		if n := len(set[i].Points) - 1; n > 0 {
+			l.drop("age_probe", n)
+		}
+		last := len(set) - 1
+		set[i], set[last] = set[last], set[i]
+		*clean = set[:last]
 		return true
 	}
-	l.s.receiver.refusedWhole(false, false)
-	if n := len(set[i].Points) - 1; n > 0 {
-		l.drop("age_probe", n)
-	}
-	last := len(set) - 1
-	set[i], set[last] = set[last], set[i]
-	*clean = set[:last]
+	l.out.Refused += count(set) + count(*suspects)
+	*clean, *suspects = nil, nil
 	return true
 }
+
+// ageWitnesses is how many series are asked whether their samples are too old before all are thought to be.
+const ageWitnesses = 2
 
 // minProbed is the number of series below which age is not asked for: there are too few to spare.
 const minProbed = 4
@@ -61,14 +68,14 @@ func (l *lane) cutOld(set []metric.Samples) (rest []metric.Samples, cut, ok bool
 	}
 	slices.SortStableFunc(set, func(a, b metric.Samples) int { return cmp.Compare(a.Points[0].TimeMs, b.Points[0].TimeMs) })
 	for i := range 2 { // the oldest samples: if one of two is accepted, age is not it
-		k, ok := l.try(head(set[i], 1))
+		refused, ok := l.try(head(set[i], 1))
 		if !ok {
 			return nil, false, false
 		}
-		if k == yes {
+		if len(refused) == 0 {
 			set[i] = tail(set[i], len(set[i].Points)-1)[0]
 			if i > 0 {
-				l.out.Refused++ // the sample before, by itself
+				l.refuse(1) // the sample before, by itself
 				set[0] = tail(set[0], len(set[0].Points)-1)[0]
 			}
 			return occupied(set), false, true
@@ -88,7 +95,7 @@ func (l *lane) cutOld(set []metric.Samples) (rest []metric.Samples, cut, ok bool
 		if !ok {
 			return nil, false, false
 		}
-		if answer == no {
+		if len(answer) > 0 {
 			refused = at
 		} else {
 			taken = at
@@ -98,7 +105,7 @@ func (l *lane) cutOld(set []metric.Samples) (rest []metric.Samples, cut, ok bool
 	}
 	for i := range set {
 		k := sort.Search(len(set[i].Points), func(k int) bool { return set[i].Points[k].TimeMs > refused })
-		l.out.Refused += k
+		l.refuse(k)
 		set[i] = tail(set[i], len(set[i].Points)-k)[0]
 	}
 	return occupied(set), true, true
@@ -108,7 +115,7 @@ func (l *lane) cutOld(set []metric.Samples) (rest []metric.Samples, cut, ok bool
 func (l *lane) passOver(s *metric.Samples, k int, refused int64) {
 	for _, x := range s.Points[:k] {
 		if x.TimeMs <= refused {
-			l.out.Refused++
+			l.refuse(1)
 		} else {
 			l.drop("age_probe", 1)
 		}

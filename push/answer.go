@@ -23,6 +23,11 @@ type answer struct {
 	text       string        // of a failure, for people; secrets are taken out of it
 	lost       bool          // the whole body went out and no answer came: the receiver may have it
 	slow       bool          // time ran out while the body was on its way
+	sent       int           // bytes of the body that had left then
+	begun      bool          // the body had begun to leave
+	page       bool          // a 2xx with a web page
+	said       string        // the beginning of the body of another 2xx, where there is one
+	kind       string        // of that body
 	written    int           // samples, by the 2.0 headers; -1 where the receiver did not say
 	retryAfter time.Duration // what the receiver asked for
 	ahead      time.Duration // of the receiver's clock; only where dated
@@ -50,15 +55,34 @@ func (a *answer) read(resp *http.Response, cancel context.CancelFunc, secrets *r
 	a.retryAfter = parseRetryAfter(resp.Header.Get("Retry-After"), now)
 	defer time.AfterFunc(drainTime, cancel).Stop()
 	body := io.LimitReader(resp.Body, maxDrain)
-	if a.status/100 != 2 {
-		a.class = "http_" + strconv.Itoa(a.status)
-		a.text = secrets.redact(errorText(body, resp.Header.Get("Content-Encoding")))
+	text := secrets.redact(bodyText(body, resp.Header.Get("Content-Encoding")))
+	switch contentType := resp.Header.Get("Content-Type"); {
+	case a.status/100 != 2:
+		a.class, a.text = "http_"+strconv.Itoa(a.status), text
+		if a.status/100 == 3 {
+			a.text = strings.TrimSpace(secrets.redact(elsewhere(resp)) + " " + text)
+		}
+	case IsPage(contentType, []byte(text)):
+		a.class, a.page = "html", true
+		if t := title(text); t != "" {
+			a.text = ": " + strconv.Quote(t)
+		}
+	default:
+		a.said, a.kind = text, strconv.Itoa(a.status)+" "+contentType
 	}
 	io.Copy(io.Discard, body)
 }
 
-// errorText reads the beginning of an error's body, which some proxies compress unasked.
-func errorText(body io.Reader, encoding string) string {
+// mayBeSize tells failures that a smaller request may be spared.
+func (a *answer) mayBeSize() bool {
+	return a.status == 0 && a.begun || a.status/100 == 5 || a.status == http.StatusTooManyRequests || a.status == http.StatusRequestTimeout
+}
+
+// ofLine tells those of them that speak of the line rather than of the receiver.
+func (a *answer) ofLine() bool { return a.status == 0 || a.status == http.StatusRequestTimeout }
+
+// bodyText reads the beginning of a body, which some proxies compress unasked.
+func bodyText(body io.Reader, encoding string) string {
 	if encoding == "gzip" {
 		z, err := gzip.NewReader(body)
 		if err != nil {

@@ -44,7 +44,7 @@ func BenchmarkEncode(b *testing.B) {
 				size := 0
 				for b.Loop() {
 					r := request{proto: p}
-					size = len(builder.encode(&r, set, maxBody))
+					size = len(builder.encode(&r, set, maxSamples, maxBody))
 				}
 				b.ReportMetric(float64(b.N*len(set)*samples)/b.Elapsed().Seconds(), "samples/s")
 				b.ReportMetric(float64(size)/float64(len(set)*samples), "B/sample")
@@ -63,7 +63,7 @@ func BenchmarkBuild(b *testing.B) {
 				b.ReportAllocs()
 				var r request
 				for b.Loop() {
-					r, _ = builder.build(set, p, &limits{})
+					r, _ = builder.build(set, p, &limits{line: maxPacked})
 				}
 				b.ReportMetric(float64(b.N*r.samples)/b.Elapsed().Seconds(), "samples/s")
 				b.ReportMetric(float64(len(r.packed))/float64(r.samples), "B/sample")

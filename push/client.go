@@ -94,7 +94,9 @@ func (c *client) post(ctx context.Context, p *protocol, packed []byte, timeout t
 	a.took = time.Since(a.started)
 	if err != nil {
 		a.lost = body.stop()
-		a.slow = !a.lost && body.begun() && errors.Is(ctx.Err(), context.DeadlineExceeded)
+		a.sent = body.read()
+		a.begun = a.sent > 0
+		a.slow = !a.lost && a.begun && errors.Is(ctx.Err(), context.DeadlineExceeded)
 		a.fail(err, c.secrets)
 		return a
 	}
@@ -132,10 +134,11 @@ func (p *payload) rewind() {
 	p.at = 0
 }
 
-func (p *payload) begun() bool {
+// read returns how many bytes were taken.
+func (p *payload) read() int {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return p.at > 0
+	return p.at
 }
 
 // stop ends the reading and tells whether it had come to the end.

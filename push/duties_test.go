@@ -195,7 +195,7 @@ func TestReplicaLabelsComeFirst(t *testing.T) {
 		set := []metric.Samples{{Ref: relayed, Points: []metric.Point{{TimeMs: 1, Value: 1}}}, {Ref: own, Points: []metric.Point{{TimeMs: 1, Value: 1}}}}
 		for _, p := range []*protocol{protocolV1, protocolV2} {
 			set[0].Ref, set[1].Ref = relayed, own
-			r, _ := b.build(set, p, &limits{})
+			r, _ := b.build(set, p, &limits{line: maxPacked})
 			h := http.Header{"Content-Type": {p.contentType}, "Content-Encoding": {p.encoding}}
 			x := decodeRequest(t, h, r.packed)
 			check(t, "first", x.series[0].labels, "__name__=own,__replica__=a,cluster=tv,")
@@ -241,16 +241,16 @@ func TestRequestsStayWithinTheLimits(t *testing.T) {
 	set := batchOf(2000, 5)
 	b := newBuilder(benchmarkShaper())
 	for _, p := range []*protocol{protocolV1, protocolV2, protocolVM} {
-		for _, l := range []limits{{}, {learned: 50_000}, {learned: 3_000}, {learned: minPacked}} {
+		for _, l := range []limits{{line: maxPacked}, {}, {line: maxPacked, bytes: bound{limit: 50_000}}, {line: 3_000}, {line: minPacked}, {samples: bound{limit: 1_000}}} {
 			rest, n := set, 0
 			for len(rest) > 0 {
 				r, over := b.build(rest, p, &l)
-				if r.taken > maxSeries || r.samples > p.samples || len(r.packed) > l.packed() && r.taken > 1 || over > 0 && r.taken > 1 {
+				if r.taken > maxSeries || r.samples > p.samples || len(r.packed) > l.packed() && r.taken > 1 || over && r.taken > 1 {
 					t.Fatalf("%s: %d series in %d bytes, limit %d", p.name, r.taken, len(r.packed), l.packed())
 				}
 				rest = rest[r.taken:]
 				n += r.samples
-				if len(set)-len(rest) > 2000 && l.learned == minPacked {
+				if len(set)-len(rest) > 2000 && l.line == minPacked {
 					break
 				}
 			}
@@ -259,7 +259,7 @@ func TestRequestsStayWithinTheLimits(t *testing.T) {
 			}
 		}
 	}
-	if r, _ := b.build(batchOf(4000, 1), protocolV2, &limits{}); r.taken != maxSeries {
+	if r, _ := b.build(batchOf(4000, 1), protocolV2, &limits{line: maxPacked}); r.taken != maxSeries {
 		t.Errorf("%d series of 40,000 in a request", r.taken)
 	}
 	e := newEncoderV2(&helps{})

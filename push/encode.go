@@ -73,8 +73,8 @@ type encoderV2 struct {
 	series  writev2.TimeSeries
 	symbols writev2.SymbolsTable
 	helps   *helps
-	written int    // symbols whose size is in table
-	table   int    // bytes that the symbols take
+	written int    // symbols of the series in body
+	table   int    // bytes that they take
 	body    []byte // the series, and in the end the symbols before them
 }
 
@@ -111,11 +111,13 @@ func (e *encoderV2) add(labels []metric.Label, s *metric.Samples, bound int) boo
 	e.series.Metadata = writev2.Metadata{
 		Type: messageTypes[d.Type], HelpRef: e.symbols.Symbolize(e.helps.text(d)), UnitRef: e.symbols.Symbolize(string(d.Unit)),
 	}
+	written, table := e.written, e.table
 	for symbols := e.symbols.Symbols(); e.written < len(symbols); e.written++ {
 		e.table += fieldSize(len(symbols[e.written]))
 	}
 	size := e.series.Size()
 	if len(e.body) > 0 && len(e.body)+e.table+size+maxFieldHead > bound {
+		e.written, e.table = written, table // its symbols stay out as well
 		return false
 	}
 	var part []byte
@@ -130,7 +132,7 @@ func (e *encoderV2) finish() []byte {
 	e.body = lengthen(e.body, e.table)
 	copy(e.body[e.table:], e.body[:series])
 	head := e.body[:0]
-	for _, s := range e.symbols.Symbols() {
+	for _, s := range e.symbols.Symbols()[:e.written] {
 		var part []byte
 		head, part = extend(head, tagSymbolsV2, len(s))
 		copy(part, s)

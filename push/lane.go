@@ -2,7 +2,6 @@ package push
 
 import (
 	"context"
-	"net/http"
 	"time"
 
 	"headend-agent/internal/metric"
@@ -15,7 +14,8 @@ type lane struct {
 	client  *client
 	builder *builder
 
-	width int // series of the last batch
+	width    int           // series of the last batch
+	patience time.Duration // by what factor the time limit is stretched; 0: by none
 
 	// Of the batch in hand.
 	soft, hard context.Context
@@ -24,7 +24,8 @@ type lane struct {
 	unsure     bool // some request of it may have got through unseen
 	outdated   bool // its times have changed before any of it went out
 	backlog    bool
-	budget     int // requests that may still go into finding out what is refused
+	budget     int  // refusals that may still go into finding out what is refused
+	doubtful   bool // what is refused now may have been taken before
 }
 
 // run takes batches until ctx ends, or until a batch cannot be brought to its end before hard does.
@@ -41,13 +42,16 @@ func (l *lane) run(ctx, hard context.Context) {
 	}
 }
 
-// limit is how many samples the next batch may hold: a few of each series that the last one had, where as many wait.
+// limit is how many samples the next batch may hold: what a request holds, or a few of each series that the last batch had, where
+// as many wait. Fresh samples wait behind a batch, so where requests have become small, it has no more than a few of those.
 func (l *lane) limit() int {
-	most, few := l.s.receiver.state().proto.samples, fewSamples*l.width
+	room := l.s.receiver.room()
+	few := perSeries * l.width
+	most := room
 	if waiting, _ := l.s.source.Pending(); waiting >= few {
-		most = max(most, few)
+		most = max(room, few)
 	}
-	return min(most, maxBatch)
+	return min(most, fewRequests*room, maxBatch)
 }
 
 // deliver sends a batch until the receiver has judged all of it, and acknowledges it, or gives it back because its times have
@@ -107,142 +111,116 @@ func (l *lane) drop(reason string, samples int) {
 	l.out.Dropped[reason] += samples
 }
 
-// send brings every sample of a set to its end, or returns false as deliver does.
+// send brings every sample of a set to its end, or returns false as deliver does. What is too large by itself goes last: by then the
+// receiver has shown what it takes.
 func (l *lane) send(set []metric.Samples) bool {
-	unsure := l.batch.Unsure
-	for len(set) > 0 {
-		r, over := l.s.receiver.build(l.builder, set)
-		if over > 0 && len(set[0].Points) > 1 {
-			set = halveFirst(set)
-			continue
-		}
-		v := l.exchange(&r, &unsure)
-		part := set[:r.taken]
-		switch v.kind {
-		case retry:
-			return false
-		case fallBack:
-			l.s.fellBack(r.proto, v.why)
-			continue
-		case smaller:
-			if r.samples > 1 && len(r.packed) > minPacked {
-				continue // the next one is built to the new size
-			}
-			l.drop("too_large", r.samples)
-			l.s.report.refusal(v.why)
-		case tryV1:
-			if !l.tryV1(part, v, &unsure) {
-				return false
-			}
-		case divide:
-			if !l.divide(part, v) {
-				return false
-			}
-		case uncertain:
-			l.out.Delivered += v.written
-			l.out.Uncertain += r.samples - v.written
-			l.s.report.refusal(v.why)
-		case dropped:
-			l.out.Refused += r.samples
-			l.s.report.refusal(v.why)
-		case accepted:
-			l.out.Delivered += v.written
-			l.out.Refused += r.samples - v.written
-			if v.why != "" {
-				l.s.report.refusal(v.why)
-			}
-			l.s.suspects.accepted(part)
-		}
-		set = set[r.taken:]
-		unsure = l.batch.Unsure
+	late, ok := l.sendInTurn(set, false)
+	if ok {
+		_, ok = l.sendInTurn(late, true)
 	}
-	return true
+	return ok
 }
 
-// halveFirst returns the set with its first series in two, the older half first.
-func halveFirst(set []metric.Samples) []metric.Samples {
-	a, b := halves(set[:1])
-	return append([]metric.Samples{a[0], b[0]}, set[1:]...)
+// sendInTurn is send, but unless all is to be sent it returns the samples that are too large by themselves.
+func (l *lane) sendInTurn(set []metric.Samples, all bool) (large []metric.Samples, ok bool) {
+	known, open := 0, past{}    // what is left open about the first series, and how many they are
+	var pieces []metric.Samples // of the first series where it is too large, the newest first
+	for len(set) > 0 {
+		part, p := set, past{}
+		if known > 0 { // they go apart from the others
+			part, p = set[:known], open
+		}
+		if n := len(pieces); n > 0 {
+			part = pieces[n-1:]
+		}
+		p.lost = p.lost || l.batch.Unsure
+		r, over := l.s.receiver.build(l.builder, part)
+		done := 0
+		switch {
+		case over && r.samples > 1:
+			a, b := halves(part[:1])
+			pieces = append(pieces[:max(0, len(pieces)-1)], b[0], a[0])
+			continue
+		case over && known == 0 && !all:
+			large, done = append(large, part[0]), 1
+		default:
+			if done, ok = l.request(part[:r.taken], &r, &p); !ok {
+				return nil, false
+			}
+			if p.open() {
+				known, open = max(known, r.taken), p
+			}
+		}
+		if n := len(pieces); n > 0 && done > 0 {
+			if pieces = pieces[:n-1]; n > 1 {
+				continue
+			}
+		}
+		set, known = set[done:], max(0, known-done)
+	}
+	return large, true
+}
+
+// request sends a request that was made of a set. It returns how many series have come to their end, or false as deliver does.
+func (l *lane) request(set []metric.Samples, r *request, p *past) (done int, ok bool) {
+	v := l.exchange(r, p)
+	switch v.kind {
+	case retry:
+		return 0, false
+	case smaller: // the next one is built to the new size
+		return 0, true
+	case fallBack:
+		l.s.fellBack(r.proto, v.why)
+		return 0, true
+	case askV2:
+		l.s.receiver.askAgain()
+		return 0, true
+	case tryV1:
+		return l.tryV1(set, v, p)
+	case divide:
+		return len(set), l.divide(set, v, *p)
+	case tooLarge:
+		l.drop("too_large", r.samples)
+	case uncertain:
+		l.out.Delivered += v.written
+		l.out.Uncertain += r.samples - v.written
+	case dropped:
+		l.out.Refused += r.samples
+	case accepted:
+		l.out.Delivered += v.written
+		l.out.Refused += r.samples - v.written
+		l.s.suspects.accepted(set)
+	}
+	if v.why != "" {
+		l.s.report.refusal(v.why)
+	}
+	return len(set), true
 }
 
 // tryV1 sends, as 1.0, what a receiver that knew 2.0 refused in a way in which those answer that do not. Where that is accepted, the
-// receiver has been replaced by an older one; where it is refused too, the samples are to blame.
-func (l *lane) tryV1(part []metric.Samples, v verdict, unsure *bool) bool {
-	if !l.s.receiver.refusesAll() {
-		r, _ := l.s.receiver.buildAs(l.builder, part, protocolV1)
-		if r.taken == len(part) {
-			again := l.exchange(&r, unsure)
-			switch again.kind {
-			case retry:
-				return false
-			case accepted:
-				l.s.fellBack(protocolV2, v.why)
-				l.out.Delivered += r.samples
-				return true
-			}
+// receiver has been replaced by an older one; where it is refused too, the samples are to blame. It returns as request does.
+func (l *lane) tryV1(set []metric.Samples, v verdict, p *past) (done int, ok bool) {
+	for again := (verdict{kind: smaller}); again.kind == smaller && !l.s.receiver.refusesAll(); {
+		r, over := l.s.receiver.buildAs(l.builder, set, protocolV1)
+		if over {
+			break
 		}
-	}
-	if *unsure {
-		l.out.Uncertain += count(part)
-		l.s.report.refusal(v.why)
-		return true
-	}
-	return l.divide(part, v)
-}
-
-// exchange posts a request until there is an answer that is not to be tried again. The verdict retry means that there is
-// none: hard ended, or soft while waiting, or the batch is outdated. unsure tells, and is told, whether an attempt may have got through unseen.
-func (l *lane) exchange(r *request, unsure *bool) verdict {
-	s := l.s
-	timeout := time.Duration(s.cfg.RemoteTimeout)
-	longest := 4 * timeout
-	for attempt := 0; ; attempt++ {
-		if !s.backoff.wait(l.soft) || l.backlog && !sleep(l.soft, s.pace.delay()) {
-			return verdict{kind: retry}
-		}
-		if l.outdated = l.isOutdated(); l.outdated {
-			return verdict{kind: retry}
-		}
-		s.stats.request(r.samples, attempt > 0)
-		a := l.client.post(l.hard, r.proto, r.packed, timeout)
-		if a.lost || a.status == http.StatusBadGateway || a.status == http.StatusGatewayTimeout {
-			*unsure, l.unsure = true, true
-		}
-		if a.status == 0 && l.hard.Err() != nil {
-			return verdict{kind: retry}
-		}
-		s.stats.answer(a, len(r.packed))
-		v := judge(a, s.circumstances(r, *unsure))
-		s.learn(a, v, r, timeout)
-		switch v.kind {
+		again = l.exchange(&r, p)
+		switch again.kind {
 		case retry:
-			s.report.trouble(a.class, v)
-			l.failed(a, v)
-			if a.slow && !*unsure && r.samples > 1 && len(r.packed) > minPacked {
-				return verdict{kind: smaller, why: v.why}
-			}
-		default:
-			s.recovered()
-			if v.kind == accepted && l.backlog {
-				s.pace.sent(a.started, len(r.packed), r.span)
-			}
-			return v
-		}
-		if a.class == "timeout" && timeout < longest { // the line may be slow, and a request that may have got through cannot shrink
-			timeout *= 2
+			return 0, false
+		case accepted:
+			l.s.fellBack(protocolV2, v.why)
+			l.out.Delivered += r.samples
+			return r.taken, true
 		}
 	}
-}
-
-// failed notes an attempt that is to be made again.
-func (l *lane) failed(a answer, v verdict) {
-	if a.status == http.StatusTooManyRequests {
-		l.s.pace.tooFast()
-	} else {
-		l.client.stale = true
+	if p.lost {
+		l.out.Uncertain += count(set)
+		l.s.report.refusal(v.why)
+		return len(set), true
 	}
-	l.s.source.Fail(l.batch, l.unsure)
-	l.s.backoff.fail(a.started, v.longest, a.retryAfter)
+	return len(set), l.divide(set, v, *p)
 }
 
 func count(set []metric.Samples) int {

@@ -17,13 +17,16 @@ type protocol struct {
 	samples     int // that a request may hold
 }
 
+// zstdSamples is how many samples a request of VictoriaMetrics' holds.
+const zstdSamples = 3 * maxSamples * 99 / 100
+
 const versionHeader = "X-Prometheus-Remote-Write-Version"
 
 var (
 	protocolV1 = &protocol{"1.0", "application/x-protobuf", "snappy", versionHeader, "0.1.0", maxSamples}
 	protocolV2 = &protocol{"2.0", "application/x-protobuf;proto=" + MessageV2, "snappy", versionHeader, "2.0.0", maxSamples}
 	// protocolVM is 1.0 as VictoriaMetrics takes it from its own agents. It counts bytes alone, and zstd finds what is far apart.
-	protocolVM = &protocol{"1.0 zstd", "application/x-protobuf", "zstd", "X-VictoriaMetrics-Remote-Write-Version", "1", maxBatch}
+	protocolVM = &protocol{"1.0 zstd", "application/x-protobuf", "zstd", "X-VictoriaMetrics-Remote-Write-Version", "1", zstdSamples}
 )
 
 // askAgain is how long 1.0 stays in use, and a learned size in force, before the receiver is asked anew: it may have been upgraded.
@@ -54,6 +57,11 @@ func (n *negotiation) choose(now time.Time) *protocol {
 		return protocolV2
 	}
 	return n.proto
+}
+
+// askable tells whether a receiver that does not take 1.0 may be asked for 2.0: not again and again, where it takes neither.
+func (n *negotiation) askable(now time.Time) bool {
+	return n.auto && n.proto == protocolV1 && (now.Sub(n.asked) >= backoffWrong || now.Before(n.asked))
 }
 
 // confirm notes that the receiver knows p; it tells whether that is news.

@@ -1,6 +1,7 @@
 package push
 
 import (
+	"slices"
 	"sync"
 	"time"
 
@@ -13,8 +14,12 @@ type receiver struct {
 
 	mu sync.Mutex
 	negotiation
-	limits limits
-	noted  string // as it was when changed was last asked
+	limits  limits
+	noted   string    // as it was when changed was last asked
+	silent  int       // answers in a row that a receiver of 2.0 does not give
+	since   time.Time // of the first of them
+	trusted []string  // kinds of bodies that the receiver's 2xx have; see identify
+	voucher string    // the kind that came before the receiver was found to be there
 
 	whole int  // fresh batches in a row that were refused whole
 	old   bool // a batch of old samples was refused whole, and nothing accepted since
@@ -30,19 +35,16 @@ func (r *receiver) state() negotiation {
 	return r.negotiation
 }
 
-// build makes a request in the protocol that is due.
-func (r *receiver) build(b *builder, set []metric.Samples) (req request, over int) {
+// build makes a request in the protocol that is due. over tells that it is of one series and larger than it should be.
+func (r *receiver) build(b *builder, set []metric.Samples) (req request, over bool) {
 	r.mu.Lock()
 	p := r.choose(r.wall())
 	r.mu.Unlock()
 	return r.buildAs(b, set, p)
 }
 
-func (r *receiver) buildAs(b *builder, set []metric.Samples, p *protocol) (req request, over int) {
+func (r *receiver) buildAs(b *builder, set []metric.Samples, p *protocol) (req request, over bool) {
 	r.mu.Lock()
-	if r.limits.learned > 0 && r.wall().After(r.limits.until) {
-		r.limits.learned = 0
-	}
 	l := r.limits
 	r.mu.Unlock()
 	req, over = b.build(set, p, &l)
@@ -55,15 +57,15 @@ func (r *receiver) buildAs(b *builder, set []metric.Samples, p *protocol) (req r
 func (r *receiver) recall(note string, now time.Time) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.limits.learned, r.limits.until = r.negotiation.recall(note, now), now.Add(askAgain)
-	r.noted = r.negotiation.note(r.limits.learned)
+	r.limits.recalled(r.negotiation.recall(note, now), time.Now())
+	r.noted = r.negotiation.note(r.limits.kept)
 }
 
 // note returns what is worth keeping over a restart.
 func (r *receiver) note() string {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return r.negotiation.note(r.limits.learned)
+	return r.negotiation.note(r.limits.kept)
 }
 
 // changed tells whether the note has changed since it was last asked.
@@ -71,38 +73,109 @@ func (r *receiver) changed() bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	before := r.noted
-	r.noted = r.negotiation.note(r.limits.learned)
+	r.noted = r.negotiation.note(r.limits.kept)
 	return r.noted != before
 }
 
 func (r *receiver) confirm(p *protocol) (news bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	r.silent = 0
 	return r.negotiation.confirm(p, r.wall())
+}
+
+// askAgain has the next request ask for 2.0.
+func (r *receiver) askAgain() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.negotiation.asked = time.Time{}
 }
 
 func (r *receiver) fallBack() (news bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	r.silent = 0
 	return r.negotiation.fallBack(r.wall())
 }
 
-func (r *receiver) tooLarge(packed int) {
+// silentAgain notes a 2xx that does not say what was written, and tells whether it is time to ask who answers.
+func (r *receiver) silentAgain(now time.Time) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.limits.tooLarge(packed, r.wall())
+	if r.silent == 0 {
+		r.since = now
+	}
+	r.silent++
+	return r.silent >= silentAnswers && now.Sub(r.since) >= silentTime
 }
 
-func (r *receiver) tooSlow(packed int) {
+// maxTrusted bounds the kinds of bodies that are known.
+const maxTrusted = 8
+
+// trust notes that a kind of body is the receiver's.
+func (r *receiver) trust(kind string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.limits.tooSlow(packed)
+	if len(r.trusted) >= maxTrusted {
+		r.trusted = r.trusted[1:]
+	}
+	r.trusted = append(r.trusted, kind)
 }
 
-func (r *receiver) inTime(packed int, took, timeout time.Duration) {
+// vouch notes that the receiver was there after a kind of body had come.
+func (r *receiver) vouch(kind string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.limits.inTime(packed, took, timeout)
+	r.voucher = kind
+}
+
+func (r *receiver) vouched(kind string) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return kind != "" && r.voucher == kind
+}
+
+func (r *receiver) trusts(kind string) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return slices.Contains(r.trusted, kind)
+}
+
+// impostor takes back what something else than the receiver has answered, perhaps: that 2.0 is not known. The next request asks.
+func (r *receiver) impostor() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.proto == protocolV1 && !r.confirmed {
+		r.asked = time.Time{}
+	}
+}
+
+// took notes a request that was accepted; see limits.
+func (r *receiver) took(req *request, took, timeout time.Duration, burst int) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.limits.took(req, took, timeout, burst, time.Now())
+}
+
+// failed notes an attempt that may have failed for the size of the request, and tells whether to go on with smaller ones.
+func (r *receiver) failed(req *request, a *answer, fails int) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.limits.failed(req, a, fails, time.Now())
+}
+
+// reduced tells whether requests are smaller than they might be.
+func (r *receiver) reduced(p *protocol) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.limits.reduced(p)
+}
+
+// room is how many samples a request may hold.
+func (r *receiver) room() int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.limits.room(r.proto)
 }
 
 // refusedWhole notes whether a batch was refused whole, and whether all of it was old: age explains that, and says nothing of what

@@ -21,6 +21,7 @@ type reporter struct {
 	aged    time.Time // when tooOld was said
 	last    string    // refusal
 	skewed  bool      // the clocks differ, and that was said
+	reduced bool      // requests are smaller than they might be, and that was said
 }
 
 const (
@@ -44,9 +45,14 @@ func (r *reporter) trouble(class string, v verdict) {
 		r.said = map[string]bool{}
 	}
 	r.said[class] = true
-	if v.longest == backoffWrong {
+	switch {
+	case v.stranger:
+		r.log.Error("something else answers in the receiver's place; samples are kept until it is the receiver", "answer", v.why)
+	case class == "silent" || class == "unproven":
+		r.log.Warn("it is not clear that the receiver answers; samples are kept", "answer", v.why)
+	case v.longest == backoffWrong:
 		r.log.Error("the receiver does not let us in; samples are kept until the configuration or the receiver is changed", "answer", v.why)
-	} else {
+	default:
 		r.log.Warn("remote write does not get through; samples are kept", "reason", v.why)
 	}
 }
@@ -110,6 +116,20 @@ func (r *reporter) clock(ahead time.Duration) {
 		} else {
 			r.log.Info("the receiver's clock and this host's agree again")
 		}
+	}
+}
+
+// size is told whether requests are smaller than they might be, and what one was that failed.
+func (r *reporter) size(reduced bool, bytes, samples int, why string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if reduced == r.reduced {
+		return
+	}
+	if r.reduced = reduced; reduced {
+		r.log.Info("a request may be too large for the receiver or the line; the next ones are smaller", "bytes", bytes, "samples", samples, "answer", why)
+	} else {
+		r.log.Info("requests have their full size again")
 	}
 }
 

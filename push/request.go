@@ -32,28 +32,28 @@ func newBuilder(s *shaper) *builder {
 	return b
 }
 
-// build encodes as many series of the set as fit, at least one. over is the compressed size where it is beyond the limit.
-func (b *builder) build(set []metric.Samples, p *protocol, l *limits) (r request, over int) {
+// build encodes as many series of the set as fit, at least one. over tells that even that one is beyond a limit.
+func (b *builder) build(set []metric.Samples, p *protocol, l *limits) (r request, over bool) {
 	b.first(set)
-	bound := l.body()
+	samples, bound := l.samples.at(p.samples), l.body()
 	for n := min(len(set), maxSeries); ; {
 		r = request{proto: p}
-		body := b.encode(&r, set[:n], bound)
+		body := b.encode(&r, set[:n], samples, bound)
 		r.packed = b.packer.pack(p.encoding, body)
 		l.measured(len(body), len(r.packed))
 		b.most = max(b.most, len(body))
 		if len(r.packed) <= l.packed() {
-			return r, 0
+			return r, r.samples > samples
 		}
 		if r.taken == 1 {
-			return r, len(r.packed)
+			return r, true
 		}
 		n = r.taken / 2
 		bound = l.body()
 	}
 }
 
-func (b *builder) encode(r *request, set []metric.Samples, bound int) []byte {
+func (b *builder) encode(r *request, set []metric.Samples, samples, bound int) []byte {
 	var e encoder = b.v1
 	if r.proto == protocolV2 {
 		e = b.v2
@@ -62,7 +62,7 @@ func (b *builder) encode(r *request, set []metric.Samples, bound int) []byte {
 	oldest, newest := set[0].Points[0].TimeMs, set[0].Points[0].TimeMs
 	for i := range set {
 		x := &set[i]
-		if i > 0 && r.samples+len(x.Points) > r.proto.samples {
+		if i > 0 && r.samples+len(x.Points) > samples {
 			break
 		}
 		ls, _ := b.shaper.labels(x.Ref)

@@ -106,34 +106,11 @@ func (s *Sender) drain(ctx, hard context.Context, l *lane) {
 	}
 }
 
-func (s *Sender) circumstances(r *request, unsure bool) circumstances {
+func (s *Sender) circumstances(r *request, a *answer, unsure bool) circumstances {
 	n := s.receiver.state()
 	return circumstances{
-		proto: r.proto, samples: r.samples, auto: n.auto, confirmed: n.confirmed && n.proto == r.proto,
-		unsure: unsure, strict: s.cfg.OnRefusal == RefusalDrop,
-	}
-}
-
-// learn takes from an answer what it tells about the receiver.
-func (s *Sender) learn(a answer, v verdict, r *request, timeout time.Duration) {
-	if a.dated {
-		s.report.clock(a.ahead)
-	}
-	switch {
-	case v.kind == smaller:
-		s.receiver.tooLarge(len(r.packed))
-		s.report.log.Info("the receiver takes no bodies of that size; they are cut", "bytes", len(r.packed))
-	case a.class == "timeout" && (a.slow || a.lost):
-		s.receiver.tooSlow(len(r.packed))
-		return
-	case v.kind == accepted && (r.proto != protocolV2 || a.written >= 0):
-		if s.receiver.confirm(r.proto) {
-			s.report.log.Info("remote write has a protocol that the receiver knows", "protocol", r.proto.name)
-		}
-		s.receiver.inTime(len(r.packed), a.took, timeout)
-	}
-	if s.receiver.changed() {
-		s.source.SetNote(s.receiver.note())
+		proto: r.proto, samples: r.samples, auto: n.auto, askable: r.proto == protocolV1 && (n.proto == protocolV2 || n.askable(s.wall())), confirmed: n.confirmed && n.proto == r.proto,
+		unsure: unsure, strict: s.cfg.OnRefusal == RefusalDrop, trusted: s.receiver.trusts(a.kind),
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -29,6 +30,8 @@ type received struct {
 	v2     bool
 	series []receivedSeries
 	n      int // of samples
+
+	undecodable bool // by intention
 }
 
 type receivedSeries struct {
@@ -81,6 +84,10 @@ func (f *fake) bytes() int {
 func decodeRequest(t testing.TB, h http.Header, packed []byte) received {
 	t.Helper()
 	x := received{header: h.Clone(), packed: packed, v2: strings.Contains(h.Get("Content-Type"), "write.v2")}
+	if string(packed) == undecodable {
+		x.undecodable = true
+		return x
+	}
 	var body []byte
 	var err error
 	if h.Get("Content-Encoding") == "zstd" {
@@ -148,6 +155,7 @@ type tsdb struct {
 	bound   time.Duration // 0: none
 	bad     func(series string, ms int64, v float64) bool
 	quiet   bool // 2.0 all or nothing, too, and no Written headers on errors
+	window  bool // it takes samples out of order
 	last    map[string]int64
 	lastV   map[string]float64
 	stored  int
@@ -168,8 +176,10 @@ func (d *tsdb) answer(w http.ResponseWriter, r *http.Request, x received) {
 		switch last, known := d.last[s]; {
 		case d.bad != nil && d.bad(s, ms, v), d.bound > 0 && time.Since(time.UnixMilli(ms)) > d.bound:
 			return false, false
-		case known && ms == last && v == d.lastV[s]:
+		case known && ms == last && v == d.lastV[s], d.window && slices.Contains(d.all[s], ms):
 			return false, true
+		case d.window:
+			return true, true
 		case known && ms <= last:
 			d.late++
 			return false, false
@@ -185,7 +195,7 @@ func (d *tsdb) answer(w http.ResponseWriter, r *http.Request, x received) {
 		for _, s := range x.series {
 			for i, ms := range s.times {
 				store, good := check(s.labels, ms, s.values[i])
-				if last, in := temp[s.labels]; in && ms <= last {
+				if last, in := temp[s.labels]; in && ms <= last && !d.window {
 					store, good = false, false
 				}
 				if !good {

@@ -1,21 +1,24 @@
 package push
 
 import (
+	"slices"
 	"time"
 
 	"headend-agent/internal/metric"
 )
 
-// maxDivide bounds the requests that one refusal may cost, the refused one included. One poisoned sample among 10,000 takes 14 to
-// find, one to be sure of it, and two for what is left.
+// maxDivide bounds how often a receiver is asked to no avail because of one refusal, which counts too. What it accepts is no burden:
+// it would have come anyway. One poisoned sample among 10,000 takes 14 requests to find, some of them accepted, one to be sure of it,
+// and two for what is left.
 const maxDivide = 32
 
 // divide finds out what of a refused set the receiver does not want, and counts that; the rest is delivered. It returns false as
-// deliver does.
-func (l *lane) divide(set []metric.Samples, v verdict) bool {
+// deliver does. What p leaves open about the set decides how that is counted.
+func (l *lane) divide(set []metric.Samples, v verdict, p past) bool {
 	l.s.report.refusal(v.why)
+	l.doubtful = p.open()
 	if l.s.receiver.refusesAll() {
-		l.out.Refused += count(set)
+		l.refuse(count(set))
 		return true
 	}
 	l.budget = maxDivide - 1
@@ -25,12 +28,8 @@ func (l *lane) divide(set []metric.Samples, v verdict) bool {
 	}
 	if cut { // what is left has not been refused yet
 		l.s.report.tooOld()
-		var taken answerKind
-		if taken, ok = l.try(left); !ok {
+		if left, ok = l.try(left); !ok {
 			return false
-		}
-		if taken == yes {
-			return true
 		}
 	}
 	if len(left) > 0 {
@@ -41,78 +40,83 @@ func (l *lane) divide(set []metric.Samples, v verdict) bool {
 	return l.halve(left)
 }
 
-type answerKind int
-
-const (
-	yes answerKind = iota // judged, and counted: delivered, or else uncertain
-	no                    // refused, or not asked for want of budget; not counted
-)
-
-// try sends a set in one request.
-func (l *lane) try(set []metric.Samples) (k answerKind, ok bool) {
-	if len(set) == 0 {
-		return yes, true
+// refuse counts samples that the receiver refuses.
+func (l *lane) refuse(n int) {
+	if l.doubtful { // because it has them, perhaps
+		l.out.Uncertain += n
+	} else {
+		l.out.Refused += n
 	}
-	unsure := false
-	for l.budget > 0 {
+}
+
+// try sends a set; a refusal is at the cost of the budget. It counts what is judged, and returns what stands refused, or was not
+// asked for want of budget.
+func (l *lane) try(set []metric.Samples) (refused []metric.Samples, ok bool) {
+	if len(set) == 0 {
+		return nil, true
+	}
+	if l.budget <= 0 {
+		return set, true
+	}
+	if refused, ok = l.ask(set, past{}); len(refused) > 0 {
 		l.budget--
+	}
+	return refused, ok
+}
+
+// ask is try without a budget: a set that is too large for one request, since the limits have changed, is asked for in parts.
+func (l *lane) ask(set []metric.Samples, p past) (refused []metric.Samples, ok bool) {
+	for {
 		r, over := l.s.receiver.build(l.builder, set)
-		if r.taken < len(set) || over > 0 && r.samples > 1 { // the limits have changed under way
-			return l.tryHalves(set)
+		if r.taken < len(set) || over && r.samples > 1 {
+			return l.askHalves(set, p)
 		}
-		v := l.exchange(&r, &unsure)
-		switch v.kind {
+		switch v := l.exchange(&r, &p); v.kind {
 		case retry:
-			return no, false
+			return nil, false
 		case fallBack:
 			l.s.fellBack(r.proto, v.why)
 			continue
+		case askV2:
+			l.s.receiver.askAgain()
+			continue
+		case smaller:
+			return l.askHalves(set, p)
+		case tooLarge:
+			l.drop("too_large", r.samples)
+			return nil, true
 		case accepted:
 			if v.written == 0 {
-				return no, true
+				return set, true
 			}
 			l.out.Delivered += v.written
-			l.out.Refused += r.samples - v.written
+			l.refuse(r.samples - v.written)
 			l.s.suspects.accepted(set)
-			return yes, true
-		case smaller:
-			if r.samples > 1 {
-				return l.tryHalves(set)
-			}
+			return nil, true
 		case uncertain:
 			l.out.Delivered += v.written
 			l.out.Uncertain += r.samples - v.written
-			return yes, true
+			return nil, true
 		case tryV1:
-			if unsure {
+			if p.lost {
 				l.out.Uncertain += r.samples
-				return yes, true
+				return nil, true
 			}
 		}
-		return no, true
+		return set, true
 	}
-	return no, true
 }
 
-// tryHalves is try for a set that turns out to be too large for one request. If only a part of it stands refused, that is counted.
-func (l *lane) tryHalves(set []metric.Samples) (k answerKind, ok bool) {
+func (l *lane) askHalves(set []metric.Samples, p past) (refused []metric.Samples, ok bool) {
 	a, b := halves(set)
-	ka, ok := l.try(a)
-	if !ok {
-		return no, false
+	for _, half := range [][]metric.Samples{a, b} {
+		part, ok := l.ask(half, p)
+		if !ok {
+			return nil, false
+		}
+		refused = append(refused, part...)
 	}
-	kb, ok := l.try(b)
-	switch {
-	case !ok:
-		return no, false
-	case ka == no && kb == no:
-		return no, true
-	case ka == no:
-		l.out.Refused += count(a)
-	case kb == no:
-		l.out.Refused += count(b)
-	}
-	return yes, true
+	return refused, true
 }
 
 // isolate finds the first refused sample of a set that was refused, by halving; what it passes over on the way is sent in
@@ -121,12 +125,12 @@ func (l *lane) isolate(bad []metric.Samples) (rest []metric.Samples, ok bool) {
 	var later []metric.Samples // of other series, not refused yet
 	for len(bad) > 1 {
 		a, b := halves(bad)
-		k, ok := l.try(a)
+		refused, ok := l.try(a)
 		if !ok {
 			return nil, false
 		}
-		if k == no {
-			bad, later = a, append(later, b...)
+		if len(refused) > 0 {
+			bad, later = refused, append(later, b...)
 		} else {
 			bad = b
 		}
@@ -134,13 +138,7 @@ func (l *lane) isolate(bad []metric.Samples) (rest []metric.Samples, ok bool) {
 	if ok := l.isolateSample(bad); !ok {
 		return nil, false
 	}
-	switch k, ok := l.try(later); {
-	case !ok:
-		return nil, false
-	case k == no:
-		return later, true
-	}
-	return nil, true
+	return l.try(later)
 }
 
 // isolateSample finds the first refused sample of a series that was refused, and then tries those after it. In time's order, always.
@@ -150,36 +148,37 @@ func (l *lane) isolateSample(bad []metric.Samples) (ok bool) {
 	var after []metric.Samples // of the series, the newest first
 	for len(bad[0].Points) > 1 {
 		a, b := halves(bad)
-		k, ok := l.try(a)
-		if !ok {
+		refused, ok := l.try(a)
+		switch {
+		case !ok:
 			return false
-		}
-		if k == no {
-			bad, after = a, append(after, b[0])
-		} else {
+		case len(refused) == 0:
 			bad, delivered = b, true
+			continue
 		}
+		after = append(after, b[0])
+		for i := len(refused) - 1; i > 0; i-- { // there is more than one where it did not fit into a request
+			after = append(after, refused[i])
+		}
+		bad = refused[:1]
 	}
 	asked := l.budget > 0
-	k, ok := l.try(bad)
+	refused, ok := l.try(bad)
 	if !ok {
 		return false
 	}
-	if k == no {
-		l.out.Refused++
-	} else {
-		delivered = true
-	}
+	l.refuse(count(refused))
+	delivered = delivered || len(refused) == 0
 	if len(after) > 0 {
-		rest := tail(series[0], count(after))
-		switch k, ok = l.try(rest); {
-		case !ok:
-			return false
-		case k == no:
-			l.out.Refused += count(rest)
-		default:
-			delivered = true
+		rest := metric.Samples{Ref: series[0].Ref, StartMs: series[0].StartMs}
+		for _, x := range slices.Backward(after) {
+			rest.Points = append(rest.Points, x.Points...)
 		}
+		if refused, ok = l.try([]metric.Samples{rest}); !ok {
+			return false
+		}
+		l.refuse(count(refused))
+		delivered = delivered || count(refused) < len(rest.Points)
 	}
 	if asked && !delivered {
 		l.s.suspects.refused(series, time.Now())
@@ -205,17 +204,18 @@ func (l *lane) halve(set []metric.Samples) bool {
 		parts[most] = parts[len(parts)-1]
 		parts = parts[:len(parts)-1]
 		for _, half := range [][]metric.Samples{a, b} {
-			switch k, ok := l.try(half); {
-			case !ok:
+			refused, ok := l.try(half)
+			if !ok {
 				return false
-			case k == no:
-				parts = append(parts, half)
+			}
+			if len(refused) > 0 {
+				parts = append(parts, refused)
 			}
 		}
 	}
 	for _, p := range parts {
 		if len(p) > 0 {
-			l.out.Refused += count(p)
+			l.refuse(count(p))
 			l.s.suspects.refused(p, time.Now())
 		}
 	}

@@ -18,6 +18,7 @@ type stats struct {
 	retries  uint64
 	batches  uint64
 	samples  uint64
+	risked   uint64 // samples sent again though the receiver may have them
 	bytes    uint64
 	seconds  float64
 	status   int           // of the last answer
@@ -27,12 +28,15 @@ type stats struct {
 	dated    bool
 }
 
-func (s *stats) request(samples int, again bool) {
+func (s *stats) request(samples int, again, open bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.samples += uint64(samples)
 	if again {
 		s.retries++
+	}
+	if open {
+		s.risked += uint64(samples)
 	}
 }
 
@@ -69,6 +73,7 @@ var (
 	retriesTotal  = descriptor("retries_total", "Requests that repeated an earlier one.", metric.Counter, metric.None)
 	batchesTotal  = descriptor("batches_total", "Batches brought to their end.", metric.Counter, metric.None)
 	samplesTotal  = descriptor("samples_sent_total", "Samples in requests, repeats included.", metric.Counter, metric.None)
+	repeatRisked  = descriptor("samples_repeat_risked_total", "Samples sent again after an answer was lost or not to be believed: the receiver may have got them twice.", metric.Counter, metric.None)
 	bytesTotal    = descriptor("bytes_total", "Bytes of request bodies, compressed.", metric.Counter, metric.Bytes)
 	secondsTotal  = descriptor("request_seconds_total", "Time that requests took.", metric.Counter, metric.Seconds)
 	pacedSeconds  = descriptor("paced_seconds_total", "Time that requests of a backlog were put off.", metric.Counter, metric.Seconds)
@@ -79,14 +84,15 @@ var (
 	highestSent   = descriptor("highest_sent_timestamp_seconds", "Time of the newest sample that was delivered.", metric.Gauge, metric.Seconds)
 	clockOffset   = descriptor("clock_offset_seconds", "How far the receiver's clock is ahead of this host's, within about a second.", metric.Gauge, metric.Seconds)
 	bodyLimit     = descriptor("body_limit_bytes", "Largest body that is sent, as far as learned.", metric.Gauge, metric.Bytes)
+	sampleLimit   = descriptor("request_limit_samples", "Samples that the next request may hold, as far as learned.", metric.Gauge, metric.None)
 	suspectSeries = descriptor("suspect_series", "Series that the receiver has refused, sent apart from the others.", metric.Gauge, metric.None)
 	mutedSeries   = descriptor("muted_series", "Series left out for a while because the receiver always refused them.", metric.Gauge, metric.None)
 )
 
 // Descs lists what Collect emits.
 func Descs() []*metric.Desc {
-	return []*metric.Desc{requestsTotal, retriesTotal, batchesTotal, samplesTotal, bytesTotal, secondsTotal, pacedSeconds, waiting, failing,
-		lastStatus, protocolInUse, highestSent, clockOffset, bodyLimit, suspectSeries, mutedSeries}
+	return []*metric.Desc{requestsTotal, retriesTotal, batchesTotal, samplesTotal, repeatRisked, bytesTotal, secondsTotal, pacedSeconds, waiting, failing,
+		lastStatus, protocolInUse, highestSent, clockOffset, bodyLimit, sampleLimit, suspectSeries, mutedSeries}
 }
 
 // Collect adds the sender's own numbers.
@@ -102,6 +108,7 @@ func (s *Sender) Collect(_ context.Context, out *metric.Set) error {
 	}
 	out.Add(protocolInUse, 1, name, s.receiver.state().proto.name)
 	out.Add(bodyLimit, float64(s.receiver.bodyLimit()), name)
+	out.Add(sampleLimit, float64(s.receiver.room()), name)
 	out.Add(pacedSeconds, s.pace.waited().Seconds(), name)
 	out.Add(suspectSeries, float64(all), name)
 	out.Add(mutedSeries, float64(mute), name)
@@ -114,6 +121,7 @@ func (s *Sender) Collect(_ context.Context, out *metric.Set) error {
 	out.Add(retriesTotal, float64(s.stats.retries), name)
 	out.Add(batchesTotal, float64(s.stats.batches), name)
 	out.Add(samplesTotal, float64(s.stats.samples), name)
+	out.Add(repeatRisked, float64(s.stats.risked), name)
 	out.Add(bytesTotal, float64(s.stats.bytes), name)
 	out.Add(secondsTotal, s.stats.seconds, name)
 	if !s.stats.at.IsZero() {

@@ -13,8 +13,11 @@ const (
 	uncertain                    // refused, but an earlier attempt may have got through
 	divide                       // refused as a whole: find out what of it
 	dropped                      // refused, and not to be sent again in any form
-	smaller                      // the body is too large
+	smaller                      // the request is too large
+	tooLarge                     // the same, and it is of one sample
+	doubted                      // accepted, but perhaps not by the receiver
 	fallBack                     // the receiver does not know the protocol: go on with 1.0
+	askV2                        // it does not take 1.0, or no longer: ask for 2.0 again
 	tryV1                        // it may no longer know the protocol: try 1.0
 	retry
 )
@@ -25,6 +28,9 @@ type verdict struct {
 	written int           // of accepted
 	why     string        // for people; empty where nothing is wrong
 	longest time.Duration // of retry: bound of the delay
+
+	stranger bool // it is not the receiver that answers
+	silent   bool // the answer was a 2xx nevertheless: the receiver may have the samples
 }
 
 // circumstances are what has to be known of a request to judge its answer.
@@ -32,9 +38,11 @@ type circumstances struct {
 	proto     *protocol
 	samples   int
 	auto      bool // 1.0 may be tried where the receiver does not know 2.0
+	askable   bool // the request is in 1.0, and 2.0 is in use, or was not asked for lately
 	confirmed bool // the receiver has shown that it knows the protocol
 	unsure    bool // an earlier attempt at this very request may have got through
 	strict    bool // on_refusal: drop, the letter of the specification
+	trusted   bool // a 2xx with such a body is the receiver's
 }
 
 // judge reads an answer.
@@ -46,14 +54,18 @@ func judge(a answer, c circumstances) verdict {
 	}
 	if a.status/100 == 2 {
 		switch {
+		case a.page: // a deviation from the letter of the specification, since a portal would swallow everything
+			return verdict{kind: retry, why: fmt.Sprintf("HTTP %d with a web page%s", a.status, a.text), longest: backoffWrong, stranger: true}
 		case told:
 			v := verdict{kind: accepted, written: min(a.written, c.samples)}
 			if v.written < c.samples {
 				v.why = fmt.Sprintf("HTTP %d, but only %d of %d samples written", a.status, v.written, c.samples)
 			}
 			return v
-		case v2 && c.auto:
-			return verdict{kind: fallBack}
+		case v2 && c.auto && !c.confirmed:
+			return verdict{kind: fallBack, silent: true}
+		case v2, a.said != "" && !c.trusted:
+			return verdict{kind: doubted}
 		}
 		return verdict{kind: accepted, written: c.samples}
 	}
@@ -67,6 +79,8 @@ func judge(a answer, c circumstances) verdict {
 		return verdict{kind: retry, why: why, longest: backoffBusy}
 	case a.status == http.StatusUnsupportedMediaType && (v2 && c.auto || c.proto == protocolVM):
 		return verdict{kind: fallBack, why: why}
+	case a.status == http.StatusUnsupportedMediaType && c.askable:
+		return verdict{kind: askV2, why: why}
 	case a.status == http.StatusBadRequest && !told && !knows:
 		return verdict{kind: fallBack, why: why}
 	case told && (refusal(a.status) || c.strict && a.status/100 == 4):

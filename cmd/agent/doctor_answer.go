@@ -13,6 +13,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"headend-agent/push"
 )
 
 // unreachable says at which step of the way a request ended. The error's own text may hold a secret URL, so only its cause is shown.
@@ -71,13 +73,22 @@ func untrusted(check string, err *tls.CertificateVerificationError, now time.Tim
 	return fail(check, "name the authority under tls_config: {ca_file: ...}", "%v", err)
 }
 
-// answered judges the answer to an empty write.
-func answered(check string, status int, body string, took time.Duration) finding {
+// answered judges the answer to an empty write; body is its beginning.
+func answered(check string, resp *http.Response, beginning []byte, took time.Duration) finding {
+	status, body := resp.StatusCode, strings.TrimSpace(string(beginning))
 	said := fmt.Sprintf("HTTP %d within %s", status, took.Round(time.Millisecond))
+	if to := push.RedirectedTo(resp); to != "" {
+		said += " to " + to
+	}
 	if body != "" && status/100 != 2 {
 		said += ": " + body
 	}
 	switch {
+	case status/100 == 2 && push.IsPage(resp.Header.Get("Content-Type"), beginning):
+		return fail(check, "curl -v the same address: a captive portal or a login page in between wants a browser, or url leads to somebody's web pages",
+			"%s, but with a web page: that is not a receiver", said)
+	case status/100 == 2 && body != "":
+		return warn(check, "curl -v the same address; receivers say nothing, so it may be a portal. Samples are kept until it is clear", "%s, with a text: %.200s", said, body)
 	case status/100 == 2:
 		return fine(check, "%s", said)
 	case status == http.StatusProxyAuthRequired:
@@ -87,7 +98,7 @@ func answered(check string, status int, body string, took time.Duration) finding
 	case status == http.StatusNotFound, status == http.StatusMethodNotAllowed:
 		return fail(check, "the path is not a receiver's: /api/v1/write of a Prometheus that runs with --web.enable-remote-write-receiver; /api/v1/push of Mimir", "%s", said)
 	case status/100 == 3:
-		return fail(check, "write the address that it redirects to as url", "%s", said)
+		return fail(check, "write the address that it redirects to as url, if that is the receiver; if it is a login page, something in between wants one", "%s", said)
 	case status == http.StatusBadRequest && strings.Contains(body, "HTTPS"):
 		return fail(check, "the port speaks TLS: write https://", "%s", said)
 	case status == http.StatusTooManyRequests, status/100 == 5:

@@ -46,7 +46,7 @@ func examineDestination(ctx context.Context, rw push.Config) []finding {
 	}
 	defer resp.Body.Close()
 	body, _ := io.ReadAll(io.LimitReader(resp.Body, 1024))
-	all = append(all, answered(name+": write", resp.StatusCode, strings.TrimSpace(string(body)), took))
+	all = append(all, answered(name+": write", resp, body, took))
 	if date, err := http.ParseTime(resp.Header.Get("Date")); err == nil {
 		if off := date.Sub(start.Add(took / 2)); off.Abs() > 5*time.Second {
 			all = append(all, warn(name+": clock", "timedatectl set-ntp true, or start chrony, on whichever is wrong", "the receiver's clock and ours are %s apart", off.Abs().Round(time.Second)))

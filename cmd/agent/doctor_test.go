@@ -51,6 +51,14 @@ func of(t *testing.T, all []finding, check string) finding {
 }
 
 func TestDoctorOfDestinations(t *testing.T) {
+	page := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/moved" {
+			http.Redirect(w, r, "/", http.StatusTemporaryRedirect)
+			return
+		}
+		w.Header().Set("Content-Type", "text/html")
+	}))
+	t.Cleanup(page.Close)
 	answering := func(status int, body string) *httptest.Server {
 		s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 			w.WriteHeader(status)
@@ -74,7 +82,12 @@ func TestDoctorOfDestinations(t *testing.T) {
 		{"broken", answering(503, "later").URL, "", "d: write", levelWarn, "later", "kept"},
 		{"picky", answering(400, "empty").URL, "", "d: write", levelWarn, "does not like an empty write", ""},
 		{"HTTPS port", "http" + strings.TrimPrefix(secure.URL, "https"), "", "d: write", levelFail, "HTTP 400", "https://"},
-		{"redirect", redirecting(t, http.StatusFound).URL, "", "d: write", levelFail, "HTTP 302", "redirects to"},
+		{"portal", answering(200, "\n<!DOCTYPE html><title>log in</title>").URL, "", "d: write", levelFail, "with a web page", "captive portal"},
+		{"portal by its type", page.URL, "", "d: write", levelFail, "with a web page", "captive portal"},
+		{"portal behind a redirect", page.URL + "/moved", "", "d: write", levelFail, "with a web page", "captive portal"},
+		{"portal in plain text", answering(200, "Welcome!").URL, "", "d: write", levelWarn, "with a text: Welcome!", "portal"},
+		{"nginx's page of an error", answering(502, "<html>Bad Gateway</html>").URL, "", "d: write", levelWarn, "Bad Gateway", "kept"},
+		{"redirect", redirecting(t, http.StatusFound).URL, "", "d: write", levelFail, "/there", "redirects to"},
 		{"redirect that may be followed", redirecting(t, http.StatusPermanentRedirect).URL, "", "d: write", levelOK, "HTTP 204", ""},
 		{"closed", "http://127.0.0.1:1/write", "", "d: connection", levelFail, "connection refused", "port"},
 		{"authority", secure.URL, "", "d: TLS", levelFail, "certificate", "ca_file"},

@@ -25,43 +25,33 @@ func openArchive(fsys FS, path string) (*Archive, error) {
 		path = filepath.Dir(path)
 	}
 	r := &ring{fs: fsys, dir: filepath.Join(path, "v"+strconv.Itoa(formatVersion))}
+	a := &Archive{ring: r}
 	names, err := fsys.Names(r.dir)
 	if err != nil {
 		return nil, fmt.Errorf("open buffer: %w", err)
 	}
 	for _, name := range names {
 		if i, ok := slotNumber(name); ok {
-			r.openSlot(i)
+			r.openSlot(i) // one that cannot be opened is left out
 		}
 	}
 	if len(r.slots) == 0 && !slices.Contains(names, "cursors") {
 		return nil, fmt.Errorf("open buffer: there is none in %s", path)
 	}
-	a := &Archive{ring: r}
-	var damaged uint64
-	a.found.scan(r, &damaged, time.Now())
-	if c, err := openCursors(fsys, cursorsName(r), false); err == nil {
-		a.found.record = c.read()
-		c.file.Close()
-	}
+	a.found.scan(r, time.Now(), true)
+	a.found.record, _ = readCursors(fsys, r.cursorsName(), true) // insisting, it does not fail
 	return a, nil
 }
 
 // Close closes the files.
-func (a *Archive) Close() {
-	for _, s := range a.ring.slots {
-		if s.file != nil {
-			s.file.Close()
-		}
-	}
-}
+func (a *Archive) Close() { a.ring.close() }
 
 // rounds yields all rounds, oldest first, with the numbers of their book. What is damaged is passed over, and told to bad.
 func (a *Archive) rounds(table *metric.Table, yield func(*book, []round) error, bad func(*segment, *frame, error)) error {
 	var l loader
 	for _, s := range a.found.segments {
 		for i := range s.blocks {
-			k := block{segment: s, file: a.ring.slots[s.slot].file, dicts: s.dicts, chain: s.blocks[s.key(i) : i+1], table: table}
+			k := block{segment: s, file: s.slot.file, dicts: s.dicts, chain: s.blocks[s.key(i) : i+1], table: table}
 			b, rounds, err := l.rounds(&k, nil)
 			if err != nil {
 				bad(s, &s.blocks[i], err)
@@ -112,7 +102,7 @@ func (a *Archive) Inspect() (Report, error) {
 	r.Slots = make([]SlotReport, len(a.found.segments))
 	for i, s := range a.found.segments {
 		p := &r.Slots[i]
-		*p = SlotReport{Slot: s.slot, Lap: s.lap, Blocks: len(s.blocks), Samples: s.samples, MinMs: s.blocks[0].minMs, MaxMs: s.blocks[0].maxMs}
+		*p = SlotReport{Slot: s.slot.index, Lap: s.lap, Blocks: len(s.blocks), Samples: s.samples, MinMs: s.blocks[0].minMs, MaxMs: s.blocks[0].maxMs}
 		for _, list := range [][]frame{s.dicts, s.blocks} {
 			for i := range list {
 				p.Bytes += list[i].room()

@@ -207,6 +207,12 @@ const (
 	maxEntries   = 16 << 20
 )
 
+// beginsBook tells whether what since has yielded is of a book from its beginning on.
+func beginsBook(b []byte) bool {
+	in := &reading{b: b}
+	return in.uvarint() == 0 && in.uvarint() == 0 && in.err == nil
+}
+
 // extend reads what since has yielded. What the book has already is passed over.
 func (k *book) extend(b []byte, table *metric.Table) error {
 	in := &reading{b: b}

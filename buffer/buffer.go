@@ -54,6 +54,14 @@ type Buffer struct {
 	disk     diskState
 	tail     *tail
 	tailDir  string // "" where there is no place for one
+
+	tailChecked time.Time // when its directory was last looked for
+	tailUnread  bool      // an earlier process may have left something in it, but it cannot be opened
+	record      record    // the newest that was found
+	past        uint64    // while tailUnread: samples from here on are of this process
+	renumbered  uint64    // by how much numbers were moved since the start
+	stranded    []*ring   // directories that are gone, but hold samples that are still to be read
+	unexplained bool      // a sample was missing that nothing explains; it has been said
 }
 
 type hotRound struct {
@@ -96,7 +104,7 @@ func (b *Buffer) appendRound(r metric.Round) {
 	b.keep(hotRound{round{
 		seq: b.next, timeMs: r.TimeMs, startMs: r.StartMs, epoch: r.Epoch, unset: r.Unset, list: list, values: slices.Clone(r.Values),
 	}, time.Now()})
-	if b.tail != nil {
+	if b.tail != nil && !b.tail.broken {
 		b.tailed(b.tail.append(b.book, &b.pack, &b.hot[len(b.hot)-1].round))
 		b.trimTail()
 	}
@@ -144,7 +152,7 @@ func (b *Buffer) enter(refs []metric.Ref) (list uint32, ok bool) {
 	}
 	living := b.living()
 	if len(b.book.series) > 2*living+staleSeries || b.book.entries > 16*living+staleEntries {
-		b.turnPage()
+		b.rotate(b.book.id + 1)
 	}
 	return b.enterInto(refs)
 }
@@ -154,15 +162,15 @@ func (b *Buffer) enterInto(refs []metric.Ref) (list uint32, ok bool) {
 	if b.book.fits(&b.pack) {
 		return list, true
 	}
-	b.turnPage()
+	b.rotate(b.book.id + 1)
 	list = b.book.add(refs)
 	return list, b.book.fits(&b.pack) || len(refs) == 1
 }
 
-// turnPage begins a new book.
-func (b *Buffer) turnPage() {
+// rotate begins a new dictionary.
+func (b *Buffer) rotate(id uint32) {
 	b.seal()
-	b.book = newBook(b.book.id + 1)
+	b.book = newBook(id)
 }
 
 func (b *Buffer) signal() {

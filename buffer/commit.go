@@ -3,23 +3,24 @@ package buffer
 import (
 	"errors"
 	"fmt"
-	"slices"
 	"time"
 )
 
 // diskState is what the buffer knows about its directory.
 type diskState struct {
-	ring    *ring // nil: not even readable
-	cursors *cursorFile
-	mode    Mode
-	full    bool // no more slots can be made
-	bad     int  // slots that failed
-	retry   time.Time
+	ring  *ring // nil: not even readable. Where the mode is not memory, it is open for writing
+	mode  Mode
+	full  bool // no more slots can be made
+	bad   int  // slots that failed
+	opens int  // attempts in a row to open the directory that have failed
+	alien bool // another buffer's directory is in its place, which has been said
+	retry time.Time
 
 	lateSince, lastCommit, lastCursors time.Time
 	end                                uint64 // number after that of the newest sample on disk
-	places                             uint64 // where the destinations are, as the disk has it
-	stamps                             uint64 // of Buffer.stamps, as the disk has it
+	passed, recorded                   uint64 // changes of what is acknowledged of the samples on disk: in all, and as the record there has it
+	stamps                             uint64 // of Buffer.stamps, as the record there has it
+	recordDue                          bool   // the record is to be written, though nobody may wait for that
 	generation                         uint64 // of records
 	errors                             map[string]uint64
 	commits, damaged, bytes            uint64
@@ -46,10 +47,10 @@ func (b *Buffer) run() {
 			now := time.Now()
 			b.mu.Lock()
 			b.expire(now)
-			due, again := b.due(now), (b.disk.mode != ModeDisk || b.tail == nil && b.tailDir != "") && now.After(b.disk.retry)
+			due, again := b.due(now), b.retryDue(now)
 			b.mu.Unlock()
 			if again {
-				b.tryAgain(now)
+				b.retry(now)
 			}
 			if due {
 				b.commit(false)
@@ -92,73 +93,117 @@ func (b *Buffer) due(now time.Time) bool {
 func (b *Buffer) commit(all bool) {
 	b.io.Lock()
 	defer b.io.Unlock()
+	data, record := b.prepareCommit(all)
+	if (data || record) && b.findRing() {
+		if data {
+			b.syncEpochs()
+		}
+		for data && b.commitSegment() {
+		}
+	}
+	b.mu.Lock()
+	b.trimTail()
+	record = record && b.disk.mode != ModeMemory
+	b.mu.Unlock()
+	if record {
+		b.syncRecord()
+	}
+	b.shrink()
+	b.closeStranded()
+}
+
+// prepareCommit seals what is to be written, and tells whether there is any, and whether the record is due.
+func (b *Buffer) prepareCommit(all bool) (data, record bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	now := time.Now()
-	late := all || !b.disk.lateSince.IsZero() || b.pressed()
-	if late && b.disk.mode != ModeMemory {
-		b.disk.lastCommit = now
+	if b.disk.mode == ModeMemory {
+		return false, false
+	}
+	if all || !b.disk.lateSince.IsZero() || b.pressed() || len(b.stranded) > 0 {
+		data, b.disk.lastCommit = true, time.Now()
 		if b.oldestPlace() < b.next {
 			b.seal()
 		}
-		b.syncEpochs()
-		for b.disk.mode != ModeMemory && b.commitSegment() {
-		}
-		b.trimTail()
-	}
-	if b.disk.mode != ModeMemory && (all || b.cursorsDue()) {
-		b.disk.lastCursors = now
-		if err := b.syncCursors(); err != nil {
-			b.count(err)
-			b.toMemory(err)
+		if b.tail != nil {
+			b.noteRecord() // who starts without this directory gives no numbers that are in it
 		}
 	}
+	return data, all || b.cursorsDue()
 }
 
-// commitSegment writes what is not yet on disk of the oldest segment that has such. It gives b.mu up meanwhile.
+var errGone = errors.New("the directory has been moved or deleted")
+
+// findRing makes sure that what is written is where the next process looks for it.
+func (b *Buffer) findRing() bool {
+	gone := b.disk.ring.gone() // b.io is held: nobody else puts another in its place
+	if gone {
+		b.diskFailed(errGone)
+	}
+	return !gone
+}
+
+// diskFailed goes on without the disk after an error.
+func (b *Buffer) diskFailed(err error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.count(err)
+	b.toMemory(err)
+}
+
+// commitSegment writes what is not yet on disk of the oldest segment that has such. The caller holds b.io.
 func (b *Buffer) commitSegment() bool {
-	i := slices.IndexFunc(b.segments, func(s *segment) bool { return !s.saved() })
-	if i < 0 {
+	s, stranded := b.oldestUnsaved()
+	switch {
+	case s == nil:
+		return false
+	case stranded:
+		return b.rescue(s)
+	case s.slot == nil && !b.takeSlot(s):
 		return false
 	}
-	s := b.segments[i]
-	if s.slot == noSlot && !b.takeSlot(s) {
-		return false
+	b.mu.Lock()
+	if s.slot == nil { // it was delivered while a slot was made
+		b.mu.Unlock()
+		return true
 	}
-	var frames []frame
-	for _, list := range [][]frame{s.dicts, s.blocks} {
-		for _, f := range list {
-			if !f.saved {
-				frames = append(frames, f)
-			}
-		}
-	}
-	file := b.disk.ring.slots[s.slot].file
+	frames, file := s.flush(), s.slot.file
 	b.mu.Unlock()
 	n, err := writeFrames(file, frames)
 	b.mu.Lock()
+	defer b.mu.Unlock()
 	b.disk.bytes += uint64(n)
 	if err != nil {
 		b.slotFailed(s, err)
 		return true
 	}
 	b.disk.commits++
+	s.setSaved(frames)
 	for _, f := range frames {
-		for _, list := range [][]frame{s.dicts, s.blocks} {
-			for i := range list {
-				if list[i].off == f.off {
-					list[i].saved = true
-				}
-			}
-		}
 		b.disk.end = max(b.disk.end, f.end())
 	}
 	return true
 }
 
-// writeFrames writes frames to their places, neighbours at once, and syncs them.
-func writeFrames(file File, frames []frame) (n int64, err error) {
-	slices.SortFunc(frames, func(a, b frame) int { return int(a.off - b.off) })
+// oldestUnsaved returns the oldest segment that is to be written to disk, or nil. A stranded one is in a directory that is gone.
+func (b *Buffer) oldestUnsaved() (s *segment, stranded bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.disk.mode == ModeMemory {
+		return nil, false
+	}
+	for _, s := range b.segments {
+		if s.slot != nil && s.slot.ring != b.disk.ring && !s.stuck {
+			return s, true
+		}
+		if !s.saved() {
+			return s, false
+		}
+	}
+	return nil, false
+}
+
+// writeFrames writes frames, which follow each other, and syncs them.
+func writeFrames(file File, frames []frame) (n int, err error) {
 	var buf []byte
 	for i := range frames {
 		f := &frames[i]
@@ -166,60 +211,14 @@ func writeFrames(file File, frames []frame) (n int64, err error) {
 		buf = append(buf, make([]byte, f.room())...)
 		f.put(buf[at:])
 		copy(buf[at+headerSize:], f.payload)
-		if i+1 < len(frames) && frames[i+1].off == f.off+f.room() {
-			continue
+	}
+	if len(frames) > 0 {
+		if n, err = file.WriteAt(buf, frames[0].off); err != nil {
+			return n, fmt.Errorf("write frames: %w", err)
 		}
-		if _, err := file.WriteAt(buf, f.off+f.room()-int64(len(buf))); err != nil {
-			return n, fmt.Errorf("write frame: %w", err)
-		}
-		n += int64(len(buf))
-		buf = buf[:0]
 	}
 	if err := file.Sync(); err != nil {
 		return n, fmt.Errorf("sync frames: %w", err)
 	}
 	return n, nil
-}
-
-// takeSlot finds a slot for a segment: a free one, a new one, or that of the oldest segment, whose data goes.
-func (b *Buffer) takeSlot(s *segment) bool {
-	r := b.disk.ring
-	slot := slices.IndexFunc(r.slots, func(x *slot) bool { return x.file != nil && !x.held && !x.bad })
-	if slot >= r.max { // the configured size has become less
-		slot = -1
-	}
-	for i := 0; slot < 0 && i < r.max && !b.disk.full; i++ {
-		if x := r.slot(i); x.file != nil || x.bad {
-			continue
-		}
-		b.mu.Unlock()
-		err := r.make(i)
-		b.mu.Lock()
-		if err != nil {
-			if !b.makeFailed(err) {
-				return false
-			}
-			break
-		}
-		slot = i
-		if b.disk.mode == ModePartial {
-			b.setMode(ModeDisk, nil)
-		}
-	}
-	if slot < 0 {
-		i := slices.IndexFunc(b.segments, func(x *segment) bool { return x.slot != noSlot && x != s && !r.slots[x.slot].bad })
-		if i < 0 {
-			b.toMemory(errors.New("no slot is left"))
-			return false
-		}
-		slot = b.segments[i].slot
-		b.remove(b.segments[i])
-	}
-	if s != b.open && !slices.Contains(b.segments, s) { // delivered while the slot was made
-		return false
-	}
-	r.slots[slot].held = true
-	s.place(slot, b.nextLap)
-	b.nextLap++
-	return true
 }

@@ -77,7 +77,7 @@ func (b *Buffer) Restamp(t metric.Timebase) {
 		b.outdated = make(chan struct{})
 	}
 	if b.tail != nil {
-		b.saveCursors()
+		b.noteRecord()
 	}
 	b.signal()
 }

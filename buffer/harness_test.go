@@ -3,6 +3,7 @@ package buffer
 import (
 	"context"
 	"fmt"
+	"io"
 	"log/slog"
 	"math"
 	"testing"
@@ -23,6 +24,7 @@ type rig struct {
 	table   *metric.Table
 	b       *Buffer
 	feed    *feed
+	log     io.Writer // nil: nobody reads it
 }
 
 // feed makes rounds whose values tell which sample of which series they are.
@@ -32,6 +34,7 @@ type feed struct {
 	startMs int64
 	all     map[sampleKey]float64
 	noisy   bool // values are hard to compress
+	names   int  // of series, given by churn
 }
 
 func newFeed(table *metric.Table, series int) *feed {
@@ -81,7 +84,11 @@ func newRig(t testing.TB, fsys FS, cfg Config, runtime string) *rig {
 
 func (r *rig) open() {
 	r.t.Helper()
-	b, err := Open(r.cfg, Parts{Table: r.table, Log: slog.New(slog.DiscardHandler), Runtime: r.runtime, FS: r.fs})
+	log := slog.New(slog.DiscardHandler)
+	if r.log != nil {
+		log = slog.New(slog.NewTextHandler(r.log, nil))
+	}
+	b, err := Open(r.cfg, Parts{Table: r.table, Log: log, Runtime: r.runtime, FS: r.fs})
 	if err != nil {
 		r.t.Fatal(err)
 	}

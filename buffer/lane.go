@@ -1,6 +1,7 @@
 package buffer
 
 import (
+	"errors"
 	"slices"
 	"time"
 
@@ -13,21 +14,27 @@ type lane struct {
 	batch  metric.Batch // reused
 
 	// Guarded by b.mu.
-	out     bool // a batch, of the range sent, is with the sender: its samples are safe there while the ring overwrites them
-	sent    span
-	refused bool   // the last attempt to send it had an answer
-	lost    losses // of the batch's range, what is not in the batch
+	held       span // of the batch: from when it is planned until it is acknowledged or given back, nobody else gives it up
+	out        bool // the batch is with the sender, who has a copy of the samples
+	answerLost bool // of an attempt to send it
+	refused    bool // every attempt to send it had an answer
+	lost       losses
 
 	// Set by plan, for fill.
-	pieces   []piece
-	offsets  []epochOffset
-	boot     metric.Epoch
-	from, to uint64
-	unsure   bool
-	planned  int // samples in pieces
+	pieces  []piece
+	offsets []epochOffset
+	boot    metric.Epoch
+	span          // to take from
+	limit   int   // of samples
+	oldest  int64 // what is older, in milliseconds, is left out
+	unsure  bool  // the batch has been handed out before, and may have been sent
+	planned int   // samples in pieces
 
-	load  loader
-	group grouper
+	renumbered uint64 // b.renumbered as of plan
+
+	load     loader
+	group    grouper
+	failures int // reads of the disk that have failed in a row
 }
 
 // piece is a block or a hot round that a batch takes something of.
@@ -37,11 +44,11 @@ type piece struct {
 	book  *book // that it is written in; nil: one of its segment
 }
 
-// losses are samples that are given up, by reason.
-type losses struct{ overflow, damaged, maxAge, clock int }
+// losses are samples that are kept, but not to be handed out, by reason.
+type losses struct{ maxAge, clock int }
 
 func (l *losses) count(m map[string]uint64) {
-	for reason, n := range map[string]int{"overflow": l.overflow, "damaged": l.damaged, "max_age": l.maxAge, "clock": l.clock} {
+	for reason, n := range map[string]int{"max_age": l.maxAge, "clock": l.clock} {
 		if n > 0 {
 			m[reason] += uint64(n)
 		}
@@ -56,36 +63,38 @@ const liveBatch = 40_000
 // Append helps.
 func (l *lane) plan(limit metric.Limit) time.Duration {
 	r, b := l.reader, l.reader.b
-	if l.out && !l.refused && !slices.Contains(r.unsure, l.sent) && l.sent.to > l.sent.from {
-		r.unsure = append(r.unsure, l.sent) // given back by the sender, who may have sent it
-	}
-	l.out = false
+	l.giveBack()
 	if l == &r.lanes[1] {
 		r.leap(limit.Samples)
 	}
-	s, ok := l.next()
-	for ok {
-		if l.from = b.firstFrom(s.from); l.from == s.from {
+	s, wait := l.next(time.Now())
+	for !s.empty() {
+		from := b.firstFrom(s.from)
+		if from == s.from {
 			break
 		}
-		l.skip(span{s.from, min(l.from, s.to)})
-		s, ok = l.next()
+		l.absent(span{s.from, min(from, s.to)})
+		s, wait = l.next(time.Now())
 	}
-	if !ok {
-		return -1
+	if s.empty() {
+		return wait
 	}
 	whole := s.to == b.next
-	l.unsure = false
+	l.limit, l.unsure, l.oldest = limit.Samples, false, noAge
+	if age := r.opts.MaxAge; age > 0 {
+		l.oldest = b.wall().Add(-age).UnixMilli()
+	}
 	for _, u := range r.unsure {
 		switch {
-		case u.from <= l.from && l.from < u.to && u.to <= s.to:
-			s.to, whole, l.unsure = u.to, false, true
-		case u.from > l.from && u.from < s.to:
+		case u.from <= s.from && s.from < u.to: // as it was: whatever the limit is now, whatever has come since, whatever is too old by now
+			s.to, whole, l.unsure = min(s.to, u.to), false, true
+			l.limit, l.oldest = int(s.len()), u.oldestMs
+		case u.from > s.from && u.from < s.to:
 			s.to, whole = u.from, false
 		}
 	}
-	l.to = s.to
-	n := l.collect(limit.Samples)
+	l.span = s
+	n := l.collect()
 	l.planned = n
 	if n > 0 && l.pieces[0].block.segment == nil {
 		l.load = loader{} // the backlog is over
@@ -94,80 +103,125 @@ func (l *lane) plan(limit metric.Limit) time.Duration {
 		}
 	}
 	l.offsets, l.boot, l.batch.Outdated = append(l.offsets[:0], b.epochs...), b.boot, b.outdated
-	if n == 0 {
-		return -1
-	}
-	if n >= limit.Samples || !whole {
-		return 0
-	}
-	at, _ := b.arrivalFrom(l.from)
-	return max(0, limit.Linger-time.Since(at))
-}
-
-// next is the range that the lane is to read.
-func (l *lane) next() (span, bool) {
-	r := l.reader
-	if l == &r.lanes[0] {
-		if len(r.gaps) > 0 {
-			return r.gaps[0], true
-		}
-		if r.opts.LiveFirst {
-			return span{}, false
+	if n < l.limit && whole {
+		at, _ := b.arrivalFrom(l.from)
+		if wait := limit.Linger - time.Since(at); wait > 0 {
+			return wait
 		}
 	}
-	return span{r.live, r.b.next}, r.live < r.b.next
+	l.held, l.renumbered = l.span, b.renumbered
+	return 0
 }
 
-// skip gives up a range that is no longer kept.
-func (l *lane) skip(s span) {
+// absent deals with a range that the destination waits for and that is not kept.
+func (l *lane) absent(s span) {
 	r := l.reader
-	reason := "damaged"
-	if s.from < r.b.first() {
-		reason = "overflow"
+	switch {
+	case s.len() >= void:
+		r.pass(s)
+	case r.b.blind():
+		r.setAside(s, errAbsent, true)
+		r.holdBack()
+	case r.isUnread(s):
+		r.setAside(s, errAbsent, true) // the directory that has it has not come back
+	default:
+		r.unexplained(s)
 	}
-	r.stats.Dropped[reason] += s.to - s.from
-	r.pass(s)
 }
 
-// collect finds pieces from l.from on for up to limit samples.
-func (l *lane) collect(limit int) (n int) {
+// giveBack ends a lane's hold on a batch that its sender has not acknowledged.
+func (l *lane) giveBack() {
+	held := l.held
+	l.held = span{}
+	if l.out && !l.refused {
+		l.reader.addIndeterminate(attempt{held, l.oldest})
+	}
+	l.out = false
+	if !held.empty() {
+		l.reader.dropMissing(held)
+	}
+}
+
+// next is the oldest range that the lane is to read, or for how long there is none: -1 until an Append.
+func (l *lane) next(now time.Time) (s span, wait time.Duration) {
+	r := l.reader
+	wait = -1
+	for _, s := range l.ranges() {
+		for _, u := range r.unread {
+			if u.to <= s.from || !now.Before(u.again) {
+				continue
+			}
+			if u.from > s.from {
+				return span{s.from, min(s.to, u.from)}, 0
+			}
+			if again := u.again.Sub(now); wait < 0 || again < wait {
+				wait = again
+			}
+			if back := r.holdsBack(now); back > 0 {
+				return span{}, min(wait, back)
+			}
+			if s.from = u.to; s.empty() {
+				break
+			}
+		}
+		if !s.empty() {
+			return s, 0
+		}
+	}
+	return span{}, wait
+}
+
+// ranges are what the lane is to read, oldest first.
+func (l *lane) ranges() spans {
+	r := l.reader
+	live := span{r.live, r.b.next}
+	switch {
+	case l == &r.lanes[1]:
+		return spans{live}
+	case r.opts.LiveFirst:
+		return r.gaps
+	}
+	return append(slices.Clone(r.gaps), live)
+}
+
+// collect finds pieces from l.from on for up to l.limit samples, and ends the range with the last of them.
+func (l *lane) collect() (n int) {
 	b := l.reader.b
 	clear(l.pieces)
 	l.pieces = l.pieces[:0]
-	living := b.book.view()
+	living, end := b.book.view(), l.from
 	for _, s := range b.segments {
 		if s.end() <= l.from {
 			continue
 		}
-		for i := s.find(l.from); i < len(s.blocks) && s.blocks[i].seq < l.to && n < limit; i++ {
+		for i := s.find(l.from); i < len(s.blocks) && s.blocks[i].seq < l.to && n < l.limit; i++ {
 			p := piece{block: b.block(s, i)}
 			if s.blocks[i].book == living.id {
 				p.book = living
 			}
 			l.pieces = append(l.pieces, p)
-			n += int(min(l.to, s.blocks[i].end()) - max(l.from, s.blocks[i].seq))
+			end = min(l.to, s.blocks[i].end())
+			n += int(end - max(l.from, s.blocks[i].seq))
 		}
 	}
 	for i := range b.hot {
 		h := &b.hot[i]
-		end := h.seq + uint64(len(h.values))
-		if end > l.from && h.seq < l.to && n < limit {
+		to := h.seq + uint64(len(h.values))
+		if to > l.from && h.seq < l.to && n < l.limit {
 			l.pieces = append(l.pieces, piece{hot: h.round, book: living})
-			n += int(min(l.to, end) - max(l.from, h.seq))
+			end = min(l.to, to)
+			n += int(end - max(l.from, h.seq))
 		}
 	}
+	l.to = end
 	return n
 }
 
-// fill makes the batch of up to limit samples. It is not ready where there is nothing left to hand out after all; blocked tells
-// that this is so until somebody knows the time.
-func (l *lane) fill(limit int) (ready, blocked bool) {
-	f := filling{lane: l, at: l.from, limit: limit, oldest: -1 << 62}
-	if age := l.reader.opts.MaxAge; age > 0 {
-		f.oldest = l.reader.b.wall().Add(-age).UnixMilli()
-	}
-	l.group.reset(min(limit, l.planned))
-	for i := range l.pieces {
+// fill makes the batch, as far as that can be.
+func (l *lane) fill() filling {
+	f := filling{lane: l, at: l.from, first: l.from, limit: l.limit}
+	l.group.reset(min(l.limit, l.planned))
+	for i := 0; i < len(l.pieces) && !f.over(); i++ {
 		p := &l.pieces[i]
 		if p.block.segment == nil {
 			f.add(p.book, &p.hot)
@@ -175,7 +229,7 @@ func (l *lane) fill(limit int) (ready, blocked bool) {
 		}
 		k, rounds, err := l.load.rounds(&p.block, p.book)
 		if err != nil {
-			f.failed(p.block.at(), err)
+			f.fail(&p.block, err)
 			continue
 		}
 		for i := range rounds {
@@ -184,50 +238,66 @@ func (l *lane) fill(limit int) (ready, blocked bool) {
 	}
 	l.group.finish(&l.batch)
 	l.batch.Unsure = l.unsure
-	return l.done(&f)
+	return f
 }
 
-// done takes the result of a filling to the books.
-func (l *lane) done(f *filling) (ready, blocked bool) {
+// done takes the result of a filling to the books. It is not ready where there is nothing to hand out after all.
+func (l *lane) done(f *filling) (ready bool, w *recordWrite) {
 	r, b := l.reader, l.reader.b
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if l.from < b.first() { // overwritten while it was read
-		f.lost.overflow, f.lost.damaged, f.damaged = f.lost.damaged, 0, 0
-	} else if f.damaged > 0 {
-		b.count(f.err)
+	held, by := l.held, b.renumbered-l.renumbered
+	f.first, f.at = f.first+by, f.at+by
+	l.held = span{f.first, f.at}
+	if before := (span{held.from, f.first}); !before.empty() { // nothing of it is in the batch
+		f.before.count(r.stats.Dropped)
+		r.pass(before)
+		b.release()
 	}
-	l.sent, l.lost = span{l.from, f.at}, f.lost
-	b.disk.damaged += f.damaged
-	if l.batch.Count == 0 {
-		l.lost.count(r.stats.Dropped)
-		if l.sent.to > l.sent.from {
-			r.pass(l.sent)
-			b.release()
-		}
-		return false, l.sent.to == l.sent.from
+	r.dropMissing(span{f.at, held.to})
+	if l.batch.Count > 0 {
+		l.out, l.refused, l.answerLost, l.lost, l.failures = true, false, false, f.lost, 0
+		return true, b.keepRecord()
 	}
-	l.out, l.refused = true, false
-	b.saveCursors()
-	return true, false
+	l.held = span{}
+	if f.err == nil || !b.keeps(&f.failed) { // else it has been overwritten, or moved
+		return false, nil
+	}
+	b.count(f.err)
+	bad := span{f.at, min(f.failed.at().end(), held.to)}
+	if errors.Is(f.err, errUnreadable) {
+		l.unreadable(bad, f.err)
+	} else {
+		b.disk.damaged++
+		r.drop("damaged", bad)
+	}
+	return false, nil
 }
 
 // filling is the making of one batch.
 type filling struct {
 	lane    *lane
-	at      uint64 // all before is in the batch, or lost
+	first   uint64 // number of the first sample that is in the batch, or may be
+	at      uint64 // all from first to here is in the batch, or in lost
 	limit   int    // of samples to come
-	oldest  int64  // milliseconds
-	blocked bool
+	before  losses // of what comes before first
 	lost    losses
-	damaged uint64
+	blocked bool // the next round waits for somebody to know the time
+	hole    bool // what follows is not what comes next: the batch ends before it
 	err     error
+	failed  block // that cannot be read: the batch ends before it
 }
+
+// over tells that nothing is to be added any more.
+func (f *filling) over() bool { return f.blocked || f.hole || f.err != nil || f.limit == 0 }
 
 // add takes what it can of a round.
 func (f *filling) add(k *book, r *round) {
 	end := min(r.seq+uint64(len(r.values)), f.lane.to)
-	if f.blocked || f.limit == 0 || end <= f.at {
+	if f.over() || end <= f.at {
+		return
+	}
+	if f.hole = r.seq > f.at; f.hole {
 		return
 	}
 	offset, kind := f.lane.offset(r.epoch, r.unset)
@@ -235,104 +305,42 @@ func (f *filling) add(k *book, r *round) {
 		f.blocked = true
 		return
 	}
-	if r.seq > f.at { // a block between was damaged
-		f.lost.damaged += int(r.seq - f.at)
-		f.at = r.seq
-	}
 	n := min(f.limit, int(end-f.at))
 	skip := int(f.at - r.seq)
 	f.at += uint64(n)
 	ms := r.timeMs + offset
+	empty := f.limit == f.lane.limit
+	lost := &f.lost
+	if empty {
+		lost = &f.before
+	}
 	switch {
 	case kind == stampNever:
-		f.lost.clock += n
-		return
-	case ms < f.oldest:
-		f.lost.maxAge += n
+		lost.clock += n
+	case ms < f.lane.oldest:
+		lost.maxAge += n
+	default:
+		start := r.startMs
+		if start != 0 {
+			start += offset
+		}
+		f.limit -= n
+		f.lane.group.add(k, k.lists[r.list][skip:skip+n], r.values[skip:skip+n], ms, start)
 		return
 	}
-	start := r.startMs
-	if start != 0 {
-		start += offset
+	if empty {
+		f.first = f.at
 	}
-	f.limit -= n
-	f.lane.group.add(k, k.lists[r.list][skip:skip+n], r.values[skip:skip+n], ms, start)
 }
 
-// failed passes over a block that cannot be read.
-func (f *filling) failed(h *header, err error) {
-	if f.blocked || f.limit == 0 {
-		return
-	}
-	f.damaged++
-	f.err = err
-	to := min(h.end(), f.lane.to)
-	if to > f.at {
-		f.lost.damaged += int(to - f.at)
-		f.at = to
+// fail ends the batch before a block that cannot be read.
+func (f *filling) fail(k *block, err error) {
+	if k.at().end() > f.at {
+		f.failed, f.err = *k, err
 	}
 }
 
 // offset is Buffer.offset as it was when the batch was planned.
 func (l *lane) offset(e metric.Epoch, unset bool) (int64, stampKind) {
 	return offsetIn(l.offsets, l.boot, e, unset)
-}
-
-// leap brings the live lane to the newest samples, of which there are at most limit, if it is further behind; what it leaves is a
-// gap.
-func (r *Reader) leap(limit int) {
-	b := r.b
-	if b.between(r.live, b.next) <= limit {
-		return
-	}
-	to := b.next
-	for _, list := range [][]uint64{b.hotStarts(), b.blockStarts(r.live)} {
-		for _, seq := range slices.Backward(list) {
-			if b.next-seq > uint64(limit) && to < b.next {
-				break
-			}
-			to = min(to, max(seq, r.live))
-		}
-	}
-	if to <= r.live {
-		return
-	}
-	if n := len(r.gaps); n > 0 && r.gaps[n-1].to == r.live {
-		r.gaps[n-1].to = to
-	} else {
-		r.gaps = append(r.gaps, span{r.live, to})
-	}
-	r.live = to
-	r.limitGaps()
-}
-
-func (b *Buffer) hotStarts() (list []uint64) {
-	for i := range b.hot {
-		list = append(list, b.hot[i].seq)
-	}
-	return list
-}
-
-func (b *Buffer) blockStarts(from uint64) (list []uint64) {
-	for _, s := range b.segments {
-		for i := s.find(from); i < len(s.blocks); i++ {
-			list = append(list, s.blocks[i].seq)
-		}
-	}
-	return list
-}
-
-// limitGaps merges the nearest gaps while there are too many. What lies between is sent again, and counted.
-func (r *Reader) limitGaps() {
-	for len(r.gaps) > maxGaps {
-		near := 0
-		for i := range len(r.gaps) - 1 {
-			if r.gaps[i+1].from-r.gaps[i].to < r.gaps[near+1].from-r.gaps[near].to {
-				near = i
-			}
-		}
-		r.stats.Repeated += uint64(r.b.between(r.gaps[near].to, r.gaps[near+1].from))
-		r.gaps[near].to = r.gaps[near+1].to
-		r.gaps = slices.Delete(r.gaps, near+1, near+2)
-	}
 }

@@ -1,11 +1,17 @@
 package buffer
 
-import "headend-agent/internal/metric"
+import (
+	"errors"
+	"slices"
+
+	"headend-agent/internal/metric"
+)
 
 // block is a block and all that is needed to read it, as they were when it was looked up.
 type block struct {
 	segment *segment // to tell it from others
-	file    File     // of its slot, for what is not in memory
+	slot    *slot    // where what is not in memory is; nil: all is in memory,
+	file    File     // and its file
 	dicts   []frame
 	chain   []frame // from its key block to itself
 	table   *metric.Table
@@ -14,11 +20,20 @@ type block struct {
 // at returns the block's own header.
 func (k *block) at() *header { return &k.chain[len(k.chain)-1].header }
 
+// keeps tells whether a block that was looked up is still where it was.
+func (b *Buffer) keeps(k *block) bool {
+	if !slices.Contains(b.segments, k.segment) {
+		return false
+	}
+	i := k.segment.find(k.at().seq)
+	return i < len(k.segment.blocks) && k.segment.blocks[i].header == *k.at()
+}
+
 // block looks a block up.
 func (b *Buffer) block(s *segment, i int) block {
 	k := block{segment: s, dicts: append([]frame(nil), s.dicts...), chain: append([]frame(nil), s.blocks[s.key(i):i+1]...), table: b.table}
-	if s.slot != noSlot {
-		k.file = b.disk.ring.slots[s.slot].file
+	if s.slot != nil {
+		k.slot, k.file = s.slot, s.slot.file
 	}
 	return k
 }
@@ -40,7 +55,8 @@ type loader struct {
 // loadedBook is the least name of books that were read for a batch: those of two segments may have been written under one name.
 const loadedBook = 1 << 31
 
-// rounds returns the rounds of a block, valid until the next call, and the book they are written in: living, unless that is nil.
+// rounds returns the rounds of a block, valid until the next call, and the book they are written in: living, unless that is nil. It
+// may be asked for any block, also for one before the last.
 func (l *loader) rounds(k *block, living *book) (*book, []round, error) {
 	h := k.at()
 	if living == nil {
@@ -55,8 +71,8 @@ func (l *loader) rounds(k *block, living *book) (*book, []round, error) {
 	if !k.chain[0].key {
 		return nil, nil, errBlock
 	}
-	if h.end() <= l.done { // it is read again: the batch was given back
-		l.chain = nil
+	if l.done >= h.end() {
+		l.chain = nil // the columns have gone on: what is read again is decoded again
 	}
 	for i := range k.chain {
 		f := &k.chain[i]
@@ -92,7 +108,9 @@ func (l *loader) payload(k *block, f *frame) (b []byte, err error) {
 	if k.file == nil {
 		return nil, errFrame
 	}
-	l.buf, b, err = readFrame(k.file, f, l.buf)
+	if l.buf, b, err = readFrame(k.file, f, l.buf); errors.Is(err, errUnreadable) && k.slot != nil {
+		l.buf, b, err = k.slot.readAgain(f, l.buf)
+	}
 	return b, err
 }
 

@@ -3,6 +3,7 @@ package buffer
 import (
 	"io"
 	"io/fs"
+	"maps"
 	"math/rand/v2"
 	"path/filepath"
 	"slices"
@@ -15,8 +16,10 @@ import (
 type memFS struct {
 	mu     sync.Mutex
 	files  map[string]*memNode
+	dirs   map[string]bool
 	counts map[string]int
 	ops    int
+	open   int // files
 	// fault, if set, is asked before each operation; what it returns is the operation's error.
 	fault func(op, name string, n int) error
 }
@@ -31,7 +34,9 @@ type memNode struct {
 	locked       bool
 }
 
-func newMemFS() *memFS { return &memFS{files: map[string]*memNode{}, counts: map[string]int{}} }
+func newMemFS() *memFS {
+	return &memFS{files: map[string]*memNode{}, dirs: map[string]bool{}, counts: map[string]int{}}
+}
 
 func (m *memFS) op(op, name string) error {
 	m.ops++
@@ -61,24 +66,78 @@ func (m *memFS) writes(dir string) (n int) {
 func (m *memFS) MkdirAll(dir string) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	return m.op("mkdir", dir)
+	if m.isDir(dir) {
+		return nil
+	}
+	if err := m.op("mkdir", dir); err != nil {
+		return err
+	}
+	for ; dir != "/"; dir = filepath.Dir(dir) {
+		m.dirs[dir] = true
+	}
+	return nil
+}
+
+func (m *memFS) isDir(dir string) bool {
+	for name := range m.files {
+		if strings.HasPrefix(name, dir+"/") {
+			return true
+		}
+	}
+	return m.dirs[dir]
 }
 
 func (m *memFS) Open(name string, write, create bool) (File, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if err := m.op("open", name); err != nil {
+	op := "open"
+	if write {
+		op = "open for writing"
+	}
+	if err := m.op(op, name); err != nil {
 		return nil, err
 	}
 	n := m.files[name]
 	if n == nil {
-		if !create {
+		if !create || !m.isDir(filepath.Dir(name)) {
 			return nil, &fs.PathError{Op: "open", Path: name, Err: syscall.ENOENT}
 		}
 		n = &memNode{dirty: map[int64]bool{}}
 		m.files[name] = n
 	}
+	m.open++
 	return &memFile{fs: m, name: name, node: n, write: write}, nil
+}
+
+// move renames a directory; with to "" it is deleted. Files that are open stay so.
+func (m *memFS) move(from, to string) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	moved := map[string]*memNode{}
+	for name, n := range m.files {
+		if rest, ok := strings.CutPrefix(name, from+"/"); !ok {
+			moved[name] = n
+		} else if to != "" {
+			moved[to+"/"+rest] = n
+		}
+	}
+	m.files = moved
+	for name := range m.dirs {
+		if under(from, name) {
+			delete(m.dirs, name)
+		}
+	}
+}
+
+// copy makes a copy of a directory.
+func (m *memFS) copy(from, to string) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for name, n := range maps.Clone(m.files) {
+		if rest, ok := strings.CutPrefix(name, from+"/"); ok {
+			m.files[to+"/"+rest] = &memNode{data: slices.Clone(n.data), synced: slices.Clone(n.data), dirty: map[int64]bool{}, entry: true}
+		}
+	}
 }
 
 func (m *memFS) Names(dir string) (names []string, err error) {
@@ -86,6 +145,9 @@ func (m *memFS) Names(dir string) (names []string, err error) {
 	defer m.mu.Unlock()
 	if err := m.op("readdir", dir); err != nil {
 		return nil, err
+	}
+	if !m.isDir(dir) {
+		return nil, &fs.PathError{Op: "readdir", Path: dir, Err: syscall.ENOENT}
 	}
 	for name := range m.files {
 		if rest, ok := strings.CutPrefix(name, dir+"/"); ok {
@@ -144,6 +206,9 @@ func (m *memFS) crash(r *rand.Rand) *memFS {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	after := newMemFS()
+	for name := range m.dirs {
+		after.dirs[name] = !under("/run", name)
+	}
 	for name, n := range m.files {
 		if strings.HasPrefix(name, "/run") || !n.entry && r.IntN(2) == 0 {
 			continue
@@ -176,6 +241,17 @@ type memFile struct {
 	node  *memNode
 	write bool
 	lock  bool
+	shut  bool
+}
+
+// unlock lets go of all locks and files, as the kernel does for a process that is killed.
+func (m *memFS) unlock() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.open = 0
+	for _, n := range m.files {
+		n.locked = false
+	}
 }
 
 func (f *memFile) ReadAt(p []byte, off int64) (int, error) {
@@ -274,6 +350,11 @@ func (f *memFile) Lock() error {
 func (f *memFile) Close() error {
 	f.fs.mu.Lock()
 	defer f.fs.mu.Unlock()
+	if f.shut {
+		return fs.ErrClosed
+	}
+	f.shut = true
+	f.fs.open--
 	if f.lock {
 		f.node.locked = false
 	}

@@ -20,6 +20,8 @@ const (
 
 // makeFailed judges why a slot could not be made. It is true where the ring goes on with those that there are.
 func (b *Buffer) makeFailed(err error) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
 	b.count(err)
 	usable := b.disk.ring.usable()
 	if !(errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT)) || usable < 2 {
@@ -34,12 +36,17 @@ func (b *Buffer) makeFailed(err error) bool {
 
 // slotFailed gives a slot up after an error. Nobody can tell what of the last write is on disk, so it is written anew elsewhere.
 func (b *Buffer) slotFailed(s *segment, err error) {
-	b.count(err)
-	b.log.Warn("a slot of the buffer fails and is left alone", "slot", slotName(s.slot), "error", err)
-	b.disk.ring.slots[s.slot].bad = true
-	b.disk.bad++
+	x := s.slot
 	b.move(s)
-	if b.disk.bad >= maxBadSlots {
+	b.leaveSlot(x, err)
+}
+
+// leaveSlot leaves a slot alone after an error.
+func (b *Buffer) leaveSlot(x *slot, err error) {
+	b.count(err)
+	b.log.Warn("a slot of the buffer fails and is left alone", "slot", slotName(x.index), "error", err)
+	x.bad = true
+	if b.disk.bad++; b.disk.bad >= maxBadSlots {
 		b.toMemory(err)
 	}
 }
@@ -52,7 +59,7 @@ func (b *Buffer) move(s *segment) {
 		return
 	}
 	i = s.key(i)
-	moved := &segment{slot: noSlot, book: s.book, written: s.written}
+	moved := &segment{book: s.book, written: s.written}
 	for _, f := range s.dicts {
 		if f.payload != nil { // else it is of blocks that stay
 			f.saved = false
@@ -69,7 +76,7 @@ func (b *Buffer) move(s *segment) {
 	s.blocks, s.at = slices.Clip(s.blocks[:i]), slices.Clip(s.at[:i])
 	s.samples -= moved.samples
 	if i == 0 {
-		b.disk.ring.slots[s.slot].held = false
+		s.slot.held = false
 		b.segments[at] = moved
 		return
 	}
@@ -99,47 +106,6 @@ func (b *Buffer) setMode(m Mode, why error) {
 	case ModeMemory:
 		b.log.Warn("buffer: nothing is written to disk; what is not delivered is in memory only", "path", b.cfg.Path, "error", why, "retry", retryAfter)
 	}
-}
-
-// tryAgain tries the disk after trouble.
-func (b *Buffer) tryAgain(now time.Time) {
-	b.io.Lock()
-	defer b.io.Unlock()
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	b.disk.retry = now.Add(retryAfter)
-	b.retryTail()
-	if b.disk.mode == ModeDisk {
-		return
-	}
-	r := b.disk.ring
-	if r == nil || !r.write {
-		b.mu.Unlock()
-		b.reopenDisk()
-		b.mu.Lock()
-		return
-	}
-	b.disk.full = false
-	if b.disk.mode != ModeMemory {
-		return
-	}
-	for _, x := range r.slots {
-		x.bad = false
-	}
-	b.disk.bad = 0
-	err := b.syncCursors()
-	for i := 0; err == nil && r.usable() < 2; i++ {
-		if r.slot(i).file == nil {
-			b.mu.Unlock()
-			err = r.make(i)
-			b.mu.Lock()
-		}
-	}
-	if err != nil {
-		b.count(err)
-		return
-	}
-	b.setMode(ModeDisk, nil)
 }
 
 // count counts an error by its number.

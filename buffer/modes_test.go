@@ -188,8 +188,8 @@ func TestSecondAgentWorksInMemory(t *testing.T) {
 		for k, v := range r.feed.all {
 			second.feed.all[k] = v
 		}
-		if got := second.drain(d, 1000); len(got) != 150 {
-			t.Errorf("%d samples, want 100 of the dead agent and 50 of its own", len(got))
+		if got := second.drain(d, 1000); len(got) != 180 {
+			t.Errorf("%d samples, want 130 of the dead agent and 50 of its own", len(got))
 		}
 		second.b.Close()
 	})

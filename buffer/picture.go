@@ -37,7 +37,7 @@ func (b *Buffer) Picture() Picture {
 	}
 	for _, s := range b.segments {
 		if len(s.blocks) > 0 {
-			p.Slots = append(p.Slots, SlotPicture{Oldest: s.at[0], Samples: s.samples, OnDisk: s.slot != noSlot})
+			p.Slots = append(p.Slots, SlotPicture{Oldest: s.at[0], Samples: s.samples, OnDisk: s.slot != nil})
 		}
 	}
 	for name, r := range b.readers {

@@ -22,83 +22,79 @@ type Reader struct {
 	opts Options
 
 	// Guarded by b.mu.
-	live     uint64 // from here on nothing is acknowledged
-	gaps     []span // before that, what is not; in order
-	unsure   []span // batches that may have been sent by an earlier process
-	stats    Ledger
-	failed   bool // the last attempt failed
-	note     string
-	restored bool // from a record
+	live       uint64    // from here on nothing is acknowledged
+	gaps       spans     // before that, what is not
+	unsure     []attempt // batches whose outcome is indeterminate; in order, none overlaps another
+	stats      Ledger
+	failed     bool // the last attempt failed
+	note       string
+	generation uint64    // of the record that it was restored from; 0: of none
+	known      uint64    // it goes on from there for all samples before this number
+	unread     []unread  // of what it waits for, what could not be read; in order
+	heldBack   time.Time // since when newer samples were last held back for that
 
 	lanes [2]lane
 }
 
 // Reader returns the cursor of a destination, kept by name: one that comes again after a reload or a restart goes on where it was.
-// A new one starts at the oldest sample kept.
+// A new one starts at the oldest sample kept. Whoever used it before has given back the batches that it has not acknowledged.
 func (b *Buffer) Reader(destination string, o Options) *Reader {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	r := b.readers[destination]
 	if r == nil {
-		r = &Reader{b: b, name: destination, live: b.first(), stats: Ledger{Dropped: map[string]uint64{}}}
-		for i, c := range b.dormant {
-			if c.name == destination {
-				r.live, r.gaps, r.unsure, r.note, r.restored = min(c.live, b.next), c.gaps, c.unsure, c.note, true
-				b.dormant = slices.Delete(b.dormant, i, i+1)
-				break
-			}
-		}
+		r = &Reader{b: b, name: destination, stats: Ledger{Dropped: map[string]uint64{}}}
 		for i := range r.lanes {
 			r.lanes[i].reader = r
 		}
+		if i := slices.IndexFunc(b.dormant, func(c cursor) bool { return c.name == destination }); i >= 0 {
+			r.restore(&b.dormant[i])
+			b.dormant = slices.Delete(b.dormant, i, i+1)
+		} else {
+			r.begin()
+		}
 		b.readers[destination] = r
 	}
+	r.giveBack()
 	r.opts = o
-	b.disk.places = b.places()
 	return r
+}
+
+func (r *Reader) giveBack() {
+	for i := range r.lanes {
+		r.lanes[i].giveBack()
+	}
 }
 
 // Retire lays down the cursor of a destination that is no longer configured. Should it come again within a week, it goes on where it
 // was, as far as the ring on disk still has that; memory is kept for nobody.
-func (b *Buffer) Retire(destination string) {
+func (b *Buffer) Retire(destination string) { b.writeRecord(b.retire(destination)) }
+
+func (b *Buffer) retire(destination string) *recordWrite {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	r := b.readers[destination]
 	if r == nil {
-		return
+		return nil
 	}
-	b.dormant = append(b.dormant, r.cursor(b.wall().Unix()))
+	r.giveBack()
+	c := r.cursor(b.wall().Unix())
+	c.inactive = true
+	b.dormant = append(b.dormant, c)
 	delete(b.readers, destination)
-	b.disk.places = b.places()
 	b.release()
-	b.saveCursors()
-}
-
-// adopt takes in samples that have come to light, between from and to.
-func (r *Reader) adopt(rec *record, from, to uint64) {
-	if r.restored || to > r.oldest() {
-		return
-	}
-	gaps := []span{{from, to}}
-	for _, c := range rec.cursors {
-		if c.name == r.name {
-			gaps = c.gaps
-			if c.live < to {
-				gaps = append(gaps, span{c.live, to})
-			}
-			r.unsure = append(r.unsure, c.unsure...)
-		}
-	}
-	r.gaps = append(gaps, r.gaps...)
-	r.limitGaps()
+	return b.keepRecord()
 }
 
 // cursor says where the destination is, for the record.
 func (r *Reader) cursor(now int64) cursor {
-	c := cursor{name: r.name, note: r.note, seen: now, live: r.live, gaps: slices.Clone(r.gaps), unsure: slices.Clone(r.unsure)}
+	c := cursor{name: r.name, note: r.note, seen: now, live: r.live, gaps: r.gaps}
+	for _, u := range r.unsure {
+		c.unsure = append(c.unsure, u.span)
+	}
 	for i := range r.lanes {
-		if l := &r.lanes[i]; l.out && !slices.Contains(c.unsure, l.sent) && l.sent.to > l.sent.from && len(c.unsure) < maxUnsure {
-			c.unsure = append(c.unsure, l.sent)
+		if l := &r.lanes[i]; l.out && !slices.Contains(c.unsure, l.held) {
+			c.unsure = append(c.unsure, l.held)
 		}
 	}
 	return c
@@ -114,10 +110,11 @@ func (r *Reader) oldest() uint64 {
 
 // isLate tells whether the destination has trouble: what it has not got is to be written to disk.
 func (r *Reader) isLate(now time.Time) bool {
-	if r.failed || len(r.gaps) > 0 {
-		return r.b.between(r.oldest(), r.b.next) > 0
+	oldest := r.oldestReadable()
+	if r.failed || oldest < r.live {
+		return oldest < r.b.next
 	}
-	at, any := r.b.arrivalFrom(r.oldest())
+	at, any := r.b.arrivalFrom(oldest)
 	return r.opts.LateAfter > 0 && any && now.Sub(at) > r.opts.LateAfter
 }
 
@@ -132,11 +129,13 @@ func (r *Reader) Next(ctx context.Context, limit metric.Limit) (*metric.Batch, e
 		grown := r.b.grown
 		r.b.mu.Unlock()
 		if wait == 0 {
-			ready, blocked := l.fill(limit.Samples)
+			f := l.fill()
+			ready, w := l.done(&f)
+			r.b.writeRecord(w)
 			if ready {
 				return &l.batch, nil
 			}
-			if !blocked {
+			if !f.blocked {
 				continue
 			}
 			wait = -1
@@ -162,18 +161,26 @@ func (r *Reader) lane(which metric.Lane) *lane {
 	return &r.lanes[0]
 }
 
-// Ack tells what became of a batch; the destination will not see it again.
-func (r *Reader) Ack(batch *metric.Batch, o metric.Outcome) {
+// Ack tells what became of a batch; the destination will not see it again. A batch that was given back is none any more.
+func (r *Reader) Ack(batch *metric.Batch, o metric.Outcome) { r.b.writeRecord(r.ack(batch, o)) }
+
+func (r *Reader) ack(batch *metric.Batch, o metric.Outcome) *recordWrite {
 	r.b.mu.Lock()
 	defer r.b.mu.Unlock()
 	l := r.laneOf(batch)
+	if !l.out {
+		return nil
+	}
 	r.stats.add(o)
 	r.failed = false
-	l.out = false
 	l.lost.count(r.stats.Dropped)
-	r.pass(l.sent)
+	held, unread := l.held, len(r.unread)
+	l.out, l.held = false, span{}
+	if r.pass(held); unread > 0 && len(r.unread) == 0 {
+		r.b.log.Info("buffer: what could not be read has been read", "destination", r.name)
+	}
 	r.b.release()
-	r.b.saveCursors()
+	return r.b.keepRecord()
 }
 
 // laneOf returns the lane that a batch is from.
@@ -184,26 +191,15 @@ func (r *Reader) laneOf(batch *metric.Batch) *lane {
 	return &r.lanes[0]
 }
 
-// pass moves over a range whose samples are accounted for.
-func (r *Reader) pass(s span) {
-	if s.to > r.live && s.from <= r.live {
-		r.live = s.to
-	}
-	if len(r.gaps) > 0 && s.from <= r.gaps[0].from && s.to > r.gaps[0].from {
-		if r.gaps[0].from = s.to; r.gaps[0].from >= r.gaps[0].to {
-			r.gaps = slices.Delete(r.gaps, 0, 1)
-		}
-	}
-	r.unsure = slices.DeleteFunc(r.unsure, func(u span) bool { return s.from <= u.from && u.to <= s.to || u.to <= r.oldest() })
-}
-
 // Fail tells that an attempt to send the batch failed and will be made again; answerLost that the receiver may have it
 // nevertheless.
 func (r *Reader) Fail(batch *metric.Batch, answerLost bool) {
 	r.b.mu.Lock()
 	defer r.b.mu.Unlock()
 	r.failed = true
-	r.laneOf(batch).refused = !answerLost
+	l := r.laneOf(batch)
+	l.answerLost = l.answerLost || answerLost
+	l.refused = !l.answerLost
 }
 
 // Note returns what SetNote has kept for the destination.
@@ -216,9 +212,10 @@ func (r *Reader) Note() string {
 // SetNote keeps a short text with the cursor, of up to 256 bytes, for what a sender has learned of its receiver.
 func (r *Reader) SetNote(text string) {
 	r.b.mu.Lock()
-	defer r.b.mu.Unlock()
 	r.note = text[:min(len(text), maxNote)]
-	r.b.saveCursors()
+	w := r.b.keepRecord()
+	r.b.mu.Unlock()
+	r.b.writeRecord(w)
 }
 
 // Pending returns how many samples wait for the destination and how long ago the oldest of them was appended.
@@ -229,28 +226,11 @@ func (r *Reader) Pending() (samples int, age time.Duration) {
 }
 
 func (r *Reader) pending() (samples int, age time.Duration) {
-	for _, g := range r.gaps {
-		samples += r.b.between(g.from, g.to)
-	}
-	samples += r.b.between(r.live, r.b.next)
-	if samples > 0 {
-		at, _ := r.b.arrivalFrom(r.oldest())
+	samples = int(r.gaps.count() + r.b.next - r.live)
+	if at, any := r.b.arrivalFrom(r.oldest()); any && samples > 0 {
 		age = time.Since(at)
 	}
 	return samples, age
-}
-
-// missing counts what the ring has overwritten before it could be handed out.
-func (r *Reader) missing() (n uint64) {
-	for _, s := range append(slices.Clone(r.gaps), span{r.live, r.b.next}) {
-		for i := range r.lanes { // what is with the sender is safe there
-			if l := &r.lanes[i]; l.out && l.sent.from <= s.from && l.sent.to > s.from {
-				s.from = min(l.sent.to, s.to)
-			}
-		}
-		n += s.to - s.from - uint64(r.b.between(s.from, s.to))
-	}
-	return n
 }
 
 // arrivalFrom tells when the oldest sample kept from seq on came.

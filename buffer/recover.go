@@ -6,73 +6,144 @@ import (
 	"headend-agent/internal/metric"
 )
 
-// openTail opens the tail, or says why there is none.
-func (b *Buffer) openTail(runtime string) *tail {
-	dir, err := tailDir(b.fs, runtime, b.cfg.Path)
-	if err == nil {
-		var t *tail
-		if t, err = openTail(b.fs, dir); err == nil {
-			b.tailDir = dir
-			return t
+// openTail opens the WAL, or says why there is none.
+func (b *Buffer) openTail(runtime string) (*tail, record) {
+	dir := tailDir(b.fs, runtime, b.cfg.Path)
+	b.tailDir = dir
+	err := errNoTail
+	if dir != "" {
+		t, r, known, openErr := openTail(b.fs, dir)
+		if openErr == nil {
+			return t, r
 		}
-		b.count(err)
+		b.count(openErr)
+		b.tailUnread, err = !known, openErr
 	}
 	b.log.Warn("buffer: no tail; a kill may cost what is not delivered", "error", err)
-	return nil
+	return nil, record{}
 }
 
-// recoverTail takes in what the tail has beyond the disk.
-func (b *Buffer) recoverTail(t *tail) {
-	books := map[uint32]*book{}
-	lists := map[listID][]metric.Ref{}
-	var blocks *segment
-	take := func(h header, payload []byte) {
-		switch h.kind {
-		case kindBook:
-			k := books[h.book]
-			if k == nil {
-				k = &book{}
-				books[h.book] = k
-			}
-			if section, _, err := new(unpacker).cut(payload, nil, maxBookBytes); err == nil {
-				err = k.extend(section, b.table)
-				if err != nil {
-					b.disk.damaged++
-				}
-			}
-			if blocks == nil || len(blocks.blocks) > 0 {
-				blocks = &segment{slot: noSlot}
-			}
-			blocks.add(frame{header: h, payload: payload}, time.Time{})
-		case kindBlock:
-			b.recoverBlock(blocks, h, payload)
-		case kindRound:
-			k := books[h.book]
-			if k == nil {
-				b.disk.damaged++
-				return
-			}
-			r, err := parseRound(&h, payload, k)
-			if err != nil {
-				b.disk.damaged++
-				return
-			}
-			id := listID{h.book, r.list}
-			if lists[id] == nil {
-				for _, n := range k.lists[r.list] {
-					lists[id] = append(lists[id], k.series[n])
-				}
-			}
-			b.recoverRound(r, lists[id])
+// provisional is the first number of samples while the disk, which may have some from before, cannot be read. When it can, they get
+// numbers behind those. All others are less.
+const provisional = 1 << 61
+
+// beyondUnread is how much greater than all known numbers those are that follow while the WAL cannot be read: no boot sees so many
+// samples.
+const beyondUnread = 1 << 44
+
+// void is the length of a range that no samples ever had: room was left there.
+const void = beyondUnread / 2
+
+// loadDisk takes in what earlier processes have left on disk.
+func (b *Buffer) loadDisk(f *found) {
+	b.segments = append(b.segments, f.segments...)
+	b.nextLap = max(b.nextLap, f.nextLap)
+	b.disk.damaged += f.damaged
+	b.disk.end = b.end()
+	b.record, b.next = f.record, b.disk.end
+	b.book = newBook(f.book + 1)
+}
+
+// loadTail takes in what they have left in the WAL beyond that. It may be nil.
+func (b *Buffer) loadTail(f *found, t *tail, logged record) {
+	if t != nil {
+		disk, shift := span{b.first(), max(b.disk.end, f.record.last())}, uint64(0)
+		if f.readable && disk.to < provisional {
+			shift = max(disk.to, logged.past) - provisional
 		}
+		b.record = f.record.merge(&logged, shift, disk)
+		b.loadLog(t, shift)
 	}
-	if err := t.read(take); err != nil {
+	b.next = max(b.next, b.record.last())
+}
+
+// loadLog takes in what the WAL has beyond the disk. Provisional numbers are moved by shift.
+func (b *Buffer) loadLog(t *tail, shift uint64) {
+	newest, end := t.survey()
+	b.book.id = max(b.book.id, newest+1)
+	if shifted(end, shift) < b.disk.end {
+		return // the log had failed when the newest of the disk was written, and has nothing that the disk has not
+	}
+	l := logReader{b: b, books: map[uint32]*loggedBook{}, shift: shift}
+	if err := t.read(l.take); err != nil {
 		b.count(err)
 		b.log.Warn("buffer: the tail cannot be read to its end", "error", err)
 	}
 }
 
-type listID struct{ book, list uint32 }
+// shifted moves a number if it is a provisional one.
+func shifted(seq, shift uint64) uint64 {
+	if seq >= provisional {
+		return seq + shift
+	}
+	return seq
+}
+
+// logReader takes the frames of a log.
+type logReader struct {
+	b      *Buffer
+	books  map[uint32]*loggedBook
+	blocks *segment // of the dictionary frames and blocks that came last
+	shift  uint64
+}
+
+// loggedBook is a dictionary as the log has it.
+type loggedBook struct {
+	book
+	refs [][]metric.Ref // of the lists that rounds had; nil where none had it yet
+}
+
+func (l *logReader) take(h header, payload []byte) {
+	h.seq = shifted(h.seq, l.shift)
+	switch h.kind {
+	case kindBook:
+		l.takeBook(h, payload)
+	case kindBlock:
+		l.b.recoverBlock(l.blocks, h, payload)
+	case kindRound:
+		k := l.books[h.book]
+		if k == nil {
+			l.b.disk.damaged++
+			return
+		}
+		r, err := parseRound(&h, payload, &k.book)
+		if err != nil {
+			l.b.disk.damaged++
+			return
+		}
+		l.b.recoverRound(r, k.list(r.list))
+	}
+}
+
+func (l *logReader) takeBook(h header, payload []byte) {
+	if section, _, err := new(unpacker).cut(payload, nil, maxBookBytes); err == nil {
+		k := l.books[h.book]
+		if k == nil || beginsBook(section) { // a segment of another process may have had one of the same name
+			k = &loggedBook{}
+			l.books[h.book] = k
+		}
+		err = k.extend(section, l.b.table)
+		if err != nil {
+			l.b.disk.damaged++
+		}
+	}
+	if l.blocks == nil || len(l.blocks.blocks) > 0 {
+		l.blocks = &segment{}
+	}
+	l.blocks.add(frame{header: h, payload: payload}, time.Time{})
+}
+
+func (k *loggedBook) list(n uint32) []metric.Ref {
+	for len(k.refs) < len(k.lists) {
+		k.refs = append(k.refs, nil)
+	}
+	if k.refs[n] == nil {
+		for _, id := range k.lists[n] {
+			k.refs[n] = append(k.refs[n], k.series[id])
+		}
+	}
+	return k.refs[n]
+}
 
 // recoverBlock takes in a block that was in memory only.
 func (b *Buffer) recoverBlock(s *segment, h header, payload []byte) {
@@ -116,7 +187,7 @@ func (b *Buffer) verify(seq uint64) {
 		if s.blocks[i].payload != nil {
 			continue
 		}
-		if _, _, err := readFrame(b.disk.ring.slots[s.slot].file, &s.blocks[i], nil); err != nil {
+		if _, _, err := readFrame(s.slot.file, &s.blocks[i], nil); err != nil {
 			b.disk.damaged++
 			if s.cutFrom(s.blocks[i].seq); len(s.blocks) == 0 {
 				b.remove(s)

@@ -83,7 +83,7 @@ func (b *Buffer) encode(rounds []round, h *header) (dict, block []byte) {
 // openSegment begins a segment; its first block is a key block.
 func (b *Buffer) openSegment() {
 	b.closeSegment()
-	b.open = &segment{slot: noSlot, book: b.book.id}
+	b.open = &segment{book: b.book.id}
 	b.chain = 0
 }
 
@@ -101,8 +101,8 @@ func (b *Buffer) remove(s *segment) {
 	for i := range s.dicts {
 		b.memory -= len(s.dicts[i].payload)
 	}
-	if s.slot != noSlot {
-		b.disk.ring.slots[s.slot].held = false
+	if s.slot != nil {
+		s.slot.held = false
 	}
 	if i := slices.Index(b.segments, s); i >= 0 {
 		b.segments = slices.Delete(b.segments, i, i+1)
@@ -117,10 +117,7 @@ func (b *Buffer) release() {
 	if len(b.readers) == 0 {
 		return
 	}
-	least := b.next
-	for _, r := range b.readers {
-		least = min(least, r.oldest())
-	}
+	least := b.oldestPlace()
 	n := 0
 	for n < len(b.hot) && b.hot[n].seq+uint64(len(b.hot[n].values)) <= least {
 		n++
@@ -131,6 +128,9 @@ func (b *Buffer) release() {
 		disk = min(disk, b.dormant[i].oldest())
 	}
 	for _, s := range slices.Clone(b.segments) {
+		if b.isUnread(span{s.first(), s.end()}) {
+			continue
+		}
 		from := least
 		if s.saved() {
 			from = disk
@@ -216,7 +216,7 @@ func (s *segment) evict(open bool) (bytes int) {
 	return bytes
 }
 
-// dropOldest gives up the oldest chain that is in memory only, or the oldest hot round.
+// dropOldest gives up the oldest chain that is in memory only. Nothing is hot then.
 func (b *Buffer) dropOldest() bool {
 	for _, s := range b.segments {
 		i := slices.IndexFunc(s.blocks, func(f frame) bool { return !f.saved })
@@ -233,10 +233,6 @@ func (b *Buffer) dropOldest() bool {
 		b.dropBlocks(s, i, to)
 		return true
 	}
-	if len(b.hot) > 1 {
-		b.dropHot(1)
-		return true
-	}
 	return false
 }
 
@@ -245,10 +241,12 @@ func (b *Buffer) dropBlocks(s *segment, from, to int) {
 		b.memory -= len(s.blocks[i].payload)
 		s.samples -= int(s.blocks[i].samples)
 	}
+	lost := span{s.blocks[from].seq, s.blocks[to-1].end()}
 	s.blocks, s.at = slices.Delete(slices.Clone(s.blocks), from, to), slices.Delete(slices.Clone(s.at), from, to)
 	if len(s.blocks) == 0 {
 		b.remove(s)
 	}
+	b.drop("overflow", lost)
 }
 
 // first is the number of the oldest sample kept.

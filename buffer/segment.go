@@ -10,17 +10,17 @@ import (
 // Nothing outside is needed to read it.
 type segment struct {
 	lap     uint64 // given with the slot
-	slot    int    // noSlot: it is in memory only
+	slot    *slot  // nil: it is in memory only
 	book    uint32 // of the newest block
 	dicts   []frame
 	blocks  []frame
 	at      []time.Time // of the oldest round of each block
-	used    int64       // bytes of the slot
+	used    int64       // bytes of the slot,
+	flushed int64       // of which so many have been written
 	written mark        // of book, in dicts
 	samples int
+	stuck   bool // it is in a directory that is gone, and could not be copied
 }
-
-const noSlot = -1
 
 func (s *segment) first() uint64 { return s.blocks[0].seq }
 func (s *segment) end() uint64   { return s.blocks[len(s.blocks)-1].end() }
@@ -51,8 +51,8 @@ func (s *segment) add(f frame, at time.Time) {
 }
 
 // place gives the segment a slot, and its frames their places in it.
-func (s *segment) place(slot int, lap uint64) {
-	s.slot, s.lap, s.used = slot, lap, 0
+func (s *segment) place(slot *slot, lap uint64) {
+	s.slot, s.lap, s.used, s.flushed = slot, lap, 0, 0
 	for _, list := range [][]frame{s.dicts, s.blocks} {
 		for i := range list {
 			f := &list[i]
@@ -75,6 +75,41 @@ func (s *segment) cut(i int) (bytes int) {
 // saved tells whether all of it is on disk.
 func (s *segment) saved() bool {
 	return !slices.ContainsFunc(s.blocks, func(f frame) bool { return !f.saved })
+}
+
+// flush returns the frames that are to be written to disk. They follow on those that have been written: what was delivered meanwhile
+// leaves no hole, which would look like damage.
+func (s *segment) flush() (frames []frame) {
+	var unsaved []*frame
+	for _, list := range [][]frame{s.dicts, s.blocks} {
+		for i := range list {
+			if !list[i].saved {
+				unsaved = append(unsaved, &list[i])
+			}
+		}
+	}
+	slices.SortFunc(unsaved, func(a, b *frame) int { return int(a.off - b.off) })
+	s.used = s.flushed
+	for _, f := range unsaved {
+		f.off = s.used
+		s.used += f.room()
+		frames = append(frames, *f)
+	}
+	s.flushed = s.used
+	return frames
+}
+
+// setSaved notes that frames of the segment are on disk.
+func (s *segment) setSaved(frames []frame) {
+	for _, f := range frames {
+		for _, list := range [][]frame{s.dicts, s.blocks} {
+			for i := range list {
+				if list[i].off == f.off {
+					list[i].saved = true
+				}
+			}
+		}
+	}
 }
 
 // between counts the samples that there are from one number to another.

@@ -64,20 +64,17 @@ func (b *Buffer) Stats() Stats {
 	}
 	for _, x := range b.segments {
 		s.Blocks += len(x.blocks)
-		if x.slot != noSlot {
+		if x.slot != nil {
 			s.Slots++
 		}
 	}
 	if b.tail != nil {
-		s.Tail, s.TailSize, s.TailLost = true, b.tail.size, b.tail.lost
+		s.Tail, s.TailSize, s.TailLost = !b.tail.broken, b.tail.size, b.tail.lost
 	}
 	now := time.Now()
 	for name, r := range b.readers {
 		d := DestinationStats{Ledger: r.stats, Late: r.isLate(now)}
 		d.Dropped = maps.Clone(r.stats.Dropped)
-		if n := r.missing(); n > 0 {
-			d.Dropped["overflow"] += n
-		}
 		n, age := r.pending()
 		d.Pending, d.OldestAge = n, age.Seconds()
 		s.Destinations[name] = d

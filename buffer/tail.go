@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"hash/fnv"
+	"io/fs"
 	"math"
 	"os"
 	"path/filepath"
@@ -12,8 +13,8 @@ import (
 	"strings"
 )
 
-// tail is what survives a kill: a copy, on a file system in memory, of all that is neither acknowledged nor on disk. It is a log of
-// frames, each written before Append returns. What it says of series needs nothing else to be read.
+// tail is the WAL, which survives a kill: a copy, on a file system in memory, of all that is neither acknowledged nor on disk. It is a
+// log of frames, each written before Append returns. What it says of series needs nothing else to be read.
 type tail struct {
 	fs      FS
 	dir     string
@@ -23,11 +24,20 @@ type tail struct {
 	buf     []byte
 
 	size   int64
-	book   uint32 // whose dictionary is in the log,
-	marked mark   // and how much of it
-	base   int64  // the log begins with so much of nothing but that dictionary,
-	basis  mark   // which is this much of it
+	dict   logDict
 	lost   uint64 // samples that had to be cut off
+	broken bool   // a write has failed: the log takes nothing until it is rewritten. The cursors, which have their room, are still kept
+}
+
+// logDict is what the log says of one dictionary. It is replaced whole when another one begins, and when the log is cut: what is
+// known of one dictionary is never applied to another.
+type logDict struct {
+	id  uint32
+	has mark // so much of it is in the log
+
+	// The log begins with so many bytes of this dictionary alone; they say so much of it. A cut leaves them.
+	head   int64
+	atHead mark
 }
 
 const (
@@ -37,8 +47,9 @@ const (
 
 var errNoTail = errors.New("there is no directory on a file system in memory")
 
-// tailDir finds the directory of the tail for the ring at path: in runtime, which systemd makes, or in the user's.
-func tailDir(fsys FS, runtime, path string) (string, error) {
+// tailDir finds the directory of the tail for the ring at path: in runtime, which systemd makes, or in the user's; "" where neither is
+// in memory.
+func tailDir(fsys FS, runtime, path string) string {
 	first, _, _ := strings.Cut(runtime, ":")
 	for _, dir := range []string{first, filepath.Join("/run/user", strconv.Itoa(os.Getuid()))} {
 		if dir != "" && fsys.InMemory(dir) {
@@ -47,34 +58,41 @@ func tailDir(fsys FS, runtime, path string) (string, error) {
 			}
 			h := fnv.New64a()
 			h.Write([]byte(path))
-			return filepath.Join(dir, "headend-agent", fmt.Sprintf("tail-%016x", h.Sum64())), nil
+			return filepath.Join(dir, "headend-agent", fmt.Sprintf("tail-%016x", h.Sum64()))
 		}
 	}
-	return "", errNoTail
+	return ""
 }
 
-func openTail(fsys FS, dir string) (*tail, error) {
-	t := &tail{fs: fsys, dir: dir}
+// openTail opens the WAL in a directory, and returns the newest record in it. known tells, where that fails, that nothing is there.
+func openTail(fsys FS, dir string) (t *tail, r record, known bool, err error) {
+	names, err := fsys.Names(dir)
+	known = len(names) == 0 && (err == nil || errors.Is(err, fs.ErrNotExist))
+	t = &tail{fs: fsys, dir: dir}
 	if err := fsys.MkdirAll(dir); err != nil {
-		return nil, fmt.Errorf("make directory of the tail: %w", err)
+		return nil, r, known, fmt.Errorf("make directory of the tail: %w", err)
 	}
-	var err error
-	if t.lock, err = fsys.Open(filepath.Join(dir, "lock"), true, true); err != nil {
-		return nil, fmt.Errorf("open lock of the tail: %w", err)
+	if t.lock, err = fsys.Open(t.lockName(), true, true); err != nil {
+		return nil, r, known, fmt.Errorf("open lock of the tail: %w", err)
 	}
 	if err := t.lock.Lock(); err != nil {
 		t.lock.Close()
-		return nil, fmt.Errorf("tail: %w", lockError(err))
+		return nil, r, known, fmt.Errorf("tail: %w", lockError(err))
 	}
-	if t.cursors, err = openCursors(fsys, filepath.Join(dir, "cursors"), true); err == nil {
+	if t.cursors, r, err = openCursors(fsys, filepath.Join(dir, "cursors"), false); err == nil {
 		if t.log, err = fsys.Open(t.name(), true, true); err == nil {
-			return t, nil
+			return t, r, true, nil
 		}
 		t.cursors.file.Close()
 	}
 	t.lock.Close()
-	return nil, fmt.Errorf("open tail: %w", err)
+	return nil, r, known, fmt.Errorf("open tail: %w", err)
 }
+
+func (t *tail) lockName() string { return filepath.Join(t.dir, "lock") }
+
+// gone tells whether the directory has been deleted or moved.
+func (t *tail) gone() bool { return lockGone(t.fs, t.lockName()) }
 
 func (t *tail) name() string { return filepath.Join(t.dir, "rounds") }
 
@@ -106,31 +124,34 @@ func (t *tail) read(yield func(header, []byte)) error {
 	return nil
 }
 
-// newestBook returns the greatest number of a dictionary in the log.
-func (t *tail) newestBook() (id uint32) {
-	t.read(func(h header, _ []byte) { id = max(id, h.book) }) // an error comes again when it is read in earnest
-	return id
+// survey returns the greatest name of a dictionary in the log, and the number after that of the last sample; 0 where there is none.
+func (t *tail) survey() (book uint32, end uint64) {
+	t.read(func(h header, _ []byte) { // an error comes again when it is read in earnest
+		if book = max(book, h.book); h.kind != kindBook {
+			end = h.end()
+		}
+	})
+	return book, end
 }
 
-// append writes a round, and what it needs of the dictionary before it.
+// append writes a round, and what the log lacks of its dictionary before it.
 func (t *tail) append(k *book, pack *packer, r *round) error {
 	t.buf = t.buf[:0]
-	grown := t.size == t.base
-	if t.book != k.id {
-		t.book, t.marked = k.id, mark{}
+	dict := t.dict
+	if dict.id != k.id {
+		dict = logDict{id: k.id}
 	}
-	if m := k.mark(); m != t.marked {
-		t.buf = appendFrame(t.buf, header{kind: kindBook, book: k.id}, func(b []byte) []byte { return pack.appendBook(b, k, t.marked) })
-		if grown {
-			t.base, t.basis = t.size+int64(len(t.buf)), m
+	if m := k.mark(); m != dict.has {
+		t.buf = appendFrame(t.buf, header{kind: kindBook, book: k.id}, func(b []byte) []byte { return pack.appendBook(b, k, dict.has) })
+		if dict.has = m; t.size == dict.head {
+			dict.head, dict.atHead = t.size+int64(len(t.buf)), m
 		}
-		t.marked = m
 	}
 	t.buf = appendRound(t.buf, k.id, r)
 	if _, err := t.log.WriteAt(t.buf, t.size); err != nil {
 		return fmt.Errorf("write tail: %w", err)
 	}
-	t.size += int64(len(t.buf))
+	t.size, t.dict = t.size+int64(len(t.buf)), dict
 	return nil
 }
 
@@ -172,18 +193,19 @@ func parseRound(h *header, payload []byte, k *book) (round, error) {
 	return r, nil
 }
 
-// restart empties the log, but for the dictionary that the next rounds need.
-func (t *tail) restart(k *book) error {
-	if t.book != k.id {
-		t.book, t.base, t.basis = k.id, 0, mark{}
+// cut empties the log, but for what it begins with of the dictionary that the next rounds need. Nothing that is pending may need it.
+func (t *tail) cut(k *book) error {
+	dict := t.dict
+	if dict.id != k.id {
+		dict = logDict{id: k.id}
 	}
-	if t.size == t.base {
-		return nil
+	if t.size != dict.head || t.broken { // a write that failed may have left something behind
+		if err := t.log.Truncate(dict.head); err != nil {
+			return fmt.Errorf("cut tail: %w", err)
+		}
 	}
-	if err := t.log.Truncate(t.base); err != nil {
-		return fmt.Errorf("cut tail: %w", err)
-	}
-	t.size, t.marked = t.base, t.basis
+	dict.has = dict.atHead
+	t.size, t.dict = dict.head, dict
 	return nil
 }
 
@@ -191,38 +213,46 @@ func (t *tail) restart(k *book) error {
 func (t *tail) rewrite(segments []*segment, k *book, pack *packer, rounds []hotRound) error {
 	name := t.name() + ".new"
 	f, err := t.fs.Open(name, true, true)
-	if err == nil {
-		err = f.Truncate(0)
-	}
 	if err != nil {
 		return fmt.Errorf("rewrite tail: %w", err)
 	}
-	old := *t
-	t.log, t.size, t.base, t.basis, t.marked, t.book = f, 0, 0, mark{}, mark{}, k.id
+	fresh := &tail{log: f, buf: t.buf}
+	err = fresh.fill(segments, k, pack, rounds)
+	if err == nil {
+		err = t.fs.Rename(name, t.name())
+	}
+	t.buf = fresh.buf
+	if err != nil {
+		f.Close()
+		return errors.Join(fmt.Errorf("rewrite tail: %w", err), ignoreMissing(t.fs.Remove(name))) // it takes the room that there is too little of
+	}
+	t.log.Close()
+	t.log, t.size, t.dict, t.broken = f, fresh.size, fresh.dict, false
+	return nil
+}
+
+// fill writes an empty log.
+func (t *tail) fill(segments []*segment, k *book, pack *packer, rounds []hotRound) error {
+	if err := t.log.Truncate(0); err != nil { // what an attempt that failed has left
+		return err
+	}
 	for _, s := range segments {
 		for _, list := range [][]frame{s.dicts, s.needed()} {
 			for i := range list {
-				if err == nil && list[i].payload != nil {
-					err = t.copy(&list[i])
+				if list[i].payload == nil {
+					continue
+				}
+				if err := t.copy(&list[i]); err != nil {
+					return err
 				}
 			}
 		}
 	}
 	for i := range rounds {
-		if err == nil {
-			err = t.append(k, pack, &rounds[i].round)
+		if err := t.append(k, pack, &rounds[i].round); err != nil {
+			return err
 		}
 	}
-	if err == nil {
-		err = t.fs.Rename(name, t.name())
-	}
-	if err != nil {
-		f.Close()
-		old.buf, old.lost = t.buf, t.lost
-		*t = old
-		return fmt.Errorf("rewrite tail: %w", err)
-	}
-	old.log.Close()
 	return nil
 }
 

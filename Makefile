@@ -10,7 +10,7 @@ TAGS      = nethttpomithttp2
 BINARY    = build/headend-agent
 FUZZTIME ?= 10s
 
-.PHONY: build packages run test e2e lint gpu-smoke fuzz bench check docs clean
+.PHONY: build packages run test sim e2e lint gpu-smoke fuzz bench check docs clean
 
 build:
 	go build -trimpath -tags $(TAGS) -ldflags '$(LDFLAGS)' -o $(BINARY) ./cmd/agent
@@ -26,6 +26,13 @@ test:
 	go vet ./...
 	go test -ldflags '$(LAZY)' ./...
 	go test -tags sigv4 -run 'Amazon|Signed' ./push ./cmd/agent
+
+# Lives of the simulator, in virtual time, with a new seed each time, which it prints. SIM_SEED, SIM_MINUTES, SIM_STATE and SIM_PLAN:
+# see internal/sim.
+SIM_LIVES ?= 200
+SIM_SEED ?= new
+sim:
+	SIM_LIVES=$(SIM_LIVES) SIM_SEED=$(SIM_SEED) go test -count=1 -timeout 0 -v -run '^Test(Lives|Regressions)$$' ./internal/sim
 
 # The real agent against the real node_exporter, Prometheus and VictoriaMetrics; packages are installed where they are missing.
 e2e: build

@@ -1,0 +1,163 @@
+// Package sim lives an agent's life in virtual time: the real scheduler, buffer and senders between a simulated machine, network and
+// receivers, all of which fail. Whatever happens, the simulation's own ledger knows what must have become of each sample.
+package sim
+
+import (
+	"math"
+	"math/rand/v2"
+	"slices"
+	"time"
+)
+
+// Plan is a life: all that will happen is drawn before it begins, so that it can be repeated, and shrunk when it fails.
+type Plan struct {
+	Seed   uint64
+	Setup  Setup
+	Events []Event
+}
+
+// Setup is what a life begins with.
+type Setup struct {
+	Length       time.Duration
+	Sources      []SourceSetup
+	Destinations []DestinationSetup
+	SizeMiB      int           // of the ring
+	MemoryMiB    int           // of the buffer
+	Commit       time.Duration // commit interval
+	NoTmpfs      bool
+	NoBattery    bool // the clock begins in 1970 with each boot
+}
+
+// SourceSetup is something to probe.
+type SourceSetup struct {
+	Series   int
+	Interval time.Duration
+	Own      bool // it gives times by itself
+}
+
+// DestinationSetup is a receiver and how the agent is configured towards it.
+type DestinationSetup struct {
+	Protocols string // of the receiver: both, v1, v2
+	Zstd      bool
+	Message   string // protobuf_message
+	Flush     time.Duration
+	LiveFirst bool
+	Drop      bool // on_refusal: drop
+	MaxAge    time.Duration
+	Rate      int // backlog_bytes_per_second
+}
+
+// Event is one thing that happens. For is how long it lasts, where it does; N and M are its sizes, On the destination or source that
+// it happens to.
+type Event struct {
+	At   time.Duration
+	Kind string
+	For  time.Duration `json:",omitempty"`
+	On   int           `json:",omitempty"`
+	N    int           `json:",omitempty"`
+	M    int           `json:",omitempty"`
+}
+
+// Draw makes the plan of a life.
+func Draw(seed uint64) Plan {
+	r := rand.New(rand.NewPCG(seed, 0x5eed))
+	p := Plan{Seed: seed, Setup: drawSetup(r)}
+	at := time.Duration(0)
+	last := ""
+	for n := 20 + r.IntN(20); n > 0; n-- {
+		// Events come in clusters: what breaks is two of them that touch.
+		gap := logUniform(r, time.Millisecond, 20*time.Second)
+		if r.IntN(3) == 0 {
+			gap = logUniform(r, 10*time.Second, p.Setup.Length/8)
+		}
+		at += gap
+		e := drawEvent(r, &p.Setup, last)
+		e.At = at
+		last = e.Kind
+		p.Events = append(p.Events, e)
+	}
+	p.Setup.Length = max(p.Setup.Length, at+time.Minute)
+	return p
+}
+
+func drawSetup(r *rand.Rand) Setup {
+	s := Setup{
+		Length:  logUniform(r, 10*time.Minute, 100*time.Minute),
+		SizeMiB: pick(r, 2, 4, 4, 8, 64), MemoryMiB: pick(r, 1, 1, 2, 8), Commit: pick(r, 5*time.Second, 30*time.Second, 30*time.Second, 2*time.Minute),
+		NoTmpfs: r.IntN(5) == 0, NoBattery: r.IntN(6) == 0,
+	}
+	interval := pick(r, time.Second, 5*time.Second, 5*time.Second, 10*time.Second, 10*time.Second, 10*time.Second, 30*time.Second, time.Minute)
+	budget := 40_000.0 // samples of a life, about
+	if r.IntN(20) == 0 {
+		budget = 600_000
+	}
+	rounds := float64(s.Length / interval)
+	for n := 1 + r.IntN(4); n > 0; n-- {
+		most := max(1, min(20_000, 3*budget/rounds))
+		x := SourceSetup{Series: int(math.Exp(r.Float64() * math.Log(most))), Interval: interval, Own: r.IntN(6) == 0}
+		if x.Own {
+			x.Series = min(x.Series, 50)
+		}
+		budget = max(0, budget-float64(x.Series)*rounds)
+		s.Sources = append(s.Sources, x)
+	}
+	for n := pick(r, 1, 1, 1, 2, 3); n > 0; n-- {
+		d := DestinationSetup{
+			Protocols: pick(r, "both", "both", "v1", "v2"), Message: "auto", Flush: pick(r, time.Second, 5*time.Second, 5*time.Second, 15*time.Second),
+			LiveFirst: r.IntN(3) == 0, Drop: r.IntN(8) == 0, Zstd: r.IntN(3) == 0, Rate: pick(r, 0, 0, 256<<10, 16<<10),
+		}
+		if r.IntN(5) == 0 && d.Protocols != "both" {
+			d.Message = map[string]string{"v1": "prometheus.WriteRequest", "v2": "io.prometheus.write.v2.Request"}[d.Protocols]
+		}
+		if r.IntN(10) == 0 {
+			d.MaxAge = pick(r, time.Minute, 20*time.Minute)
+		}
+		s.Destinations = append(s.Destinations, d)
+	}
+	return s
+}
+
+// kinds are the events, and how they are drawn. Those of a group touch each other: one is likely to follow another.
+var kinds = []struct {
+	name  string
+	group string
+}{
+	{"kill", "process"}, {"kill", "process"}, {"restart", "process"}, {"reload", "process"}, {"reload", "process"}, {"resize_ring", "process"},
+	{"labels", "process"}, {"relabel", "process"}, {"drop_destination", "process"}, {"second_agent", "process"}, {"newer_format", "process"},
+	{"power_loss", "disk"}, {"snapshot", "disk"}, {"restore", "disk"}, {"disk_full", "disk"}, {"disk_eio", "disk"}, {"disk_readonly", "disk"},
+	{"disk_denied", "disk"}, {"disk_slow", "disk"}, {"disk_moved", "disk"}, {"disk_read_error", "disk"}, {"sync_fails", "disk"}, {"run_full", "disk"},
+	{"step", "clock"}, {"step", "clock"}, {"small_step", "clock"}, {"drift", "clock"}, {"unset", "clock"},
+	{"refuse", "line"}, {"refuse", "line"}, {"blackhole", "line"}, {"no_name", "line"}, {"cut", "line"}, {"thin", "line"}, {"far", "line"}, {"deaf", "line"},
+	{"status", "receiver"}, {"status", "receiver"}, {"portal", "receiver"}, {"most_samples", "receiver"}, {"most_bytes", "receiver"},
+	{"slow_by_sample", "receiver"}, {"oldest_age", "receiver"}, {"poisoned", "receiver"}, {"store_refuse", "receiver"}, {"lose_answers", "receiver"},
+	{"slow", "receiver"}, {"protocol", "receiver"},
+	{"churn", "probe"}, {"churning", "probe"}, {"shrink", "probe"}, {"grow", "probe"}, {"break", "probe"}, {"hang", "probe"},
+}
+
+func drawEvent(r *rand.Rand, s *Setup, last string) Event {
+	touching := map[string]string{"process": "line", "line": "process", "disk": "process", "clock": "line", "receiver": "line", "probe": "process"}
+	i := r.IntN(len(kinds))
+	if last != "" && r.IntN(2) == 0 {
+		group := kinds[slices.IndexFunc(kinds, func(k struct{ name, group string }) bool { return k.name == last })].group
+		for kinds[i].group != group && kinds[i].group != touching[group] {
+			i = r.IntN(len(kinds))
+		}
+	}
+	e := Event{Kind: kinds[i].name, For: logUniform(r, 100*time.Millisecond, s.Length/3), On: r.IntN(12), N: r.IntN(1 << 20), M: r.IntN(1 << 20)}
+	switch e.Kind {
+	case "churning":
+		e.For = min(e.For, 10*time.Minute)
+	case "second_agent":
+		e.For = min(e.For, 5*time.Minute)
+	}
+	return e
+}
+
+func pick[T any](r *rand.Rand, from ...T) T { return from[r.IntN(len(from))] }
+
+func logUniform(r *rand.Rand, from, to time.Duration) time.Duration {
+	if to <= from {
+		return from
+	}
+	return time.Duration(float64(from) * math.Exp(r.Float64()*math.Log(float64(to)/float64(from))))
+}

@@ -19,6 +19,7 @@ type lane struct {
 	answerLost bool // of an attempt to send it
 	refused    bool // every attempt to send it had an answer
 	lost       losses
+	timeless   bool // what comes next waits for somebody to know the time
 
 	// Set by plan, for fill.
 	pieces  []piece
@@ -64,7 +65,7 @@ const liveBatch = 40_000
 func (l *lane) plan(limit metric.Limit) time.Duration {
 	r, b := l.reader, l.reader.b
 	l.giveBack()
-	if l == &r.lanes[1] {
+	if l == &r.lanes[1] && !l.timeless { // else what is newer waits for the same, but for a few samples with times of their own
 		r.leap(limit.Samples)
 	}
 	s, wait := l.next(time.Now())
@@ -246,6 +247,7 @@ func (l *lane) done(f *filling) (ready bool, w *recordWrite) {
 	r, b := l.reader, l.reader.b
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	l.timeless = f.blocked
 	held, by := l.held, b.renumbered-l.renumbered
 	f.first, f.at = f.first+by, f.at+by
 	l.held = span{f.first, f.at}

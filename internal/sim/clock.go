@@ -28,6 +28,7 @@ type boot struct {
 	seen  []base        // what the agent has read, in order of time
 	small time.Duration // sum of the steps and of the drift that it has seen and that nobody has to correct
 	ended time.Duration // since the life began; 0 for the one that lasts
+	known time.Duration // until when its readings may be on the disk: its end, or the snapshot that was restored
 }
 
 // base is what the wall clock shows less the time since boot, from a moment of the life on.
@@ -83,6 +84,15 @@ func (c *machineClock) set() {
 	c.ahead, c.since, c.drift = 0, time.Now(), 0
 }
 
+// restored notes, after a reboot, that the disk knows only what it knew at a moment of the life.
+func (c *machineClock) restored(to time.Duration) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for i := range c.boots[:c.number] {
+		c.boots[i].known = min(c.boots[i].known, to)
+	}
+}
+
 // run lets the clock gain some parts in a million.
 func (c *machineClock) run(ppm float64) {
 	c.mu.Lock()
@@ -95,7 +105,8 @@ func (c *machineClock) run(ppm float64) {
 func (c *machineClock) reboot(battery bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.boots[c.number].ended = c.elapsed()
+	b := &c.boots[c.number]
+	b.ended, b.known = c.elapsed(), c.elapsed()
 	c.number++
 	c.booted = time.Now()
 	c.boots = append(c.boots, boot{})
@@ -152,7 +163,7 @@ func (c *machineClock) right(e *entry, ms int64, read time.Duration) bool {
 	slack := (b.small + stampSlack).Milliseconds()
 	from, to := read, c.elapsed()
 	if e.boot != c.number { // what the agent knew when the boot ended
-		from, to = min(read, b.ended-recordDelay), b.ended
+		from, to = min(read, b.known-recordDelay), b.known
 	}
 	near := func(x base) bool {
 		off := ms - (e.mono + x.ms)

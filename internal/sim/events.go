@@ -185,6 +185,9 @@ func (w *world) loseThePower(e Event, snapshot map[string]*node) {
 		d.receiver.link.cut()
 	}
 	w.clock.reboot(!w.plan.Setup.NoBattery)
+	if snapshot != nil {
+		w.clock.restored(w.snapshotAt)
+	}
 	if w.plan.Setup.NoBattery {
 		w.later(e.delay(3*time.Minute), w.clock.set)
 	}

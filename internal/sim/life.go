@@ -102,8 +102,10 @@ func (w *world) killProcess() {
 	}
 }
 
-// restart stops the process in order, does something, and starts it again.
+// restart stops the process in order, does something, and starts it again. One that comes meanwhile comes after it.
 func (w *world) restart(between func()) {
+	w.restarting <- struct{}{}
+	defer func() { <-w.restarting }()
 	p := w.current()
 	if p == nil {
 		between()

@@ -26,6 +26,7 @@ type world struct {
 	ledger       *ledger
 	sources      []*source
 	destinations []*destination
+	restarting   chan struct{} // has an element while a process is stopped and started in order
 
 	mu            sync.Mutex
 	rng           *rand.Rand
@@ -34,7 +35,7 @@ type world struct {
 	sizeMiB       int              // of the ring, as configured now
 	generation    int              // of the external labels
 	relabel       bool             // relabelling rules are configured
-	began         map[string]int64 // ms since boot at which a source\'s newest round began
+	began         map[string]int64 // ms since boot at which a source's newest round began
 	stamped       time.Duration    // when the agent has read the clock last, since the life began
 	trouble       troubles
 	violations    []string
@@ -62,7 +63,7 @@ func (d *destination) inOrder() bool { return !d.setup.LiveFirst }
 func newWorld(p Plan) *world {
 	w := &world{
 		plan: p, clock: newMachineClock(), disk: newDisk(), net: newNetwork(), rng: rand.New(rand.NewPCG(p.Seed, 1)),
-		sizeMiB: p.Setup.SizeMiB, began: map[string]int64{},
+		sizeMiB: p.Setup.SizeMiB, began: map[string]int64{}, restarting: make(chan struct{}, 1),
 	}
 	w.ledger = newLedger(w.fail)
 	if p.Setup.NoBattery {

@@ -220,8 +220,8 @@ func TestCurrentPrometheusWithoutAWindowAndABacklog(t *testing.T) {
 			const rounds = 24 * 60
 			r.fill(rounds, now.Add(-24*time.Hour), time.Minute)
 			st := r.drain(t)
-			// Asking 1.0 for the age that is taken costs samples of the series that are asked, counted as age_probe.
-			if st.Delivered+st.Dropped["age_probe"] < 58*100 || st.Delivered < 55*100 || st.Delivered > 61*100 {
+			// By 1.0 a few samples of one series come late, because a newer one was accepted in the search for the age.
+			if st.Delivered < 58*100-40 || st.Delivered > 61*100 || st.Delivered+st.Refused != rounds*100 {
 				t.Errorf("%+v; want the last hour delivered", st)
 			}
 			n := c.value(`sum(count_over_time(e2e_bytes_total[2d]))`, now)

@@ -62,7 +62,7 @@ func (l *lane) deliver(soft, hard context.Context, batch *metric.Batch) bool {
 	pending, age := l.s.source.Pending()
 	l.backlog = l.kind == metric.Oldest && pending > batch.Count && age > 2*time.Duration(l.s.cfg.FlushInterval)
 	clean, suspects := l.sort(batch.Series)
-	done := l.probeAge(&clean, &suspects) && l.send(clean) && l.send(suspects)
+	done := l.skipOld(&clean, &suspects) && l.send(clean) && l.send(suspects)
 	l.builder.rest()
 	if !done {
 		l.s.source.Fail(batch, l.unsure || l.out.Delivered > 0)

@@ -130,11 +130,9 @@ func TestReceiverThatRefusesOldSamplesIsFoundOut(t *testing.T) {
 			s.run(t, s.drained)
 			o := s.source.outcome()
 			young := 119 * len(refs) // of the last hour, nearly
-			if o.Delivered+o.Dropped["age_probe"] < young || o.Delivered+o.Refused+o.Dropped["age_probe"] != rounds*len(refs) {
+			const late = 40          // samples of one series that came late, because a newer one was accepted in the search
+			if o.Delivered < young-late || o.Delivered+o.Refused != rounds*len(refs) {
 				t.Errorf("%s; %d samples are less than an hour old", outcome(o), young)
-			}
-			if o.Dropped["age_probe"] > 900 {
-				t.Errorf("%s: the probes cost too much", outcome(o))
 			}
 			large := 0
 			for _, x := range f.requests() {

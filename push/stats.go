@@ -18,6 +18,7 @@ type stats struct {
 	retries  uint64
 	batches  uint64
 	samples  uint64
+	ages     uint64 // samples sent alone to find out what is too old
 	risked   uint64 // samples sent again though the receiver may have them
 	bytes    uint64
 	seconds  float64
@@ -55,6 +56,12 @@ func (s *stats) answer(a answer, sent int) {
 	}
 }
 
+func (s *stats) ageRequest() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.ages++
+}
+
 func (s *stats) batch(b *metric.Batch, o metric.Outcome) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -74,6 +81,7 @@ var (
 	batchesTotal  = descriptor("batches_total", "Batches brought to their end.", metric.Counter, metric.None)
 	samplesTotal  = descriptor("samples_sent_total", "Samples in requests, repeats included.", metric.Counter, metric.None)
 	repeatRisked  = descriptor("samples_repeat_risked_total", "Samples sent again after an answer was lost or not to be believed: the receiver may have got them twice.", metric.Counter, metric.None)
+	ageRequests   = descriptor("age_requests_total", "Requests of one sample that find out which age the receiver refuses.", metric.Counter, metric.None)
 	bytesTotal    = descriptor("bytes_total", "Bytes of request bodies, compressed.", metric.Counter, metric.Bytes)
 	secondsTotal  = descriptor("request_seconds_total", "Time that requests took.", metric.Counter, metric.Seconds)
 	pacedSeconds  = descriptor("paced_seconds_total", "Time that requests of a backlog were put off.", metric.Counter, metric.Seconds)
@@ -91,7 +99,7 @@ var (
 
 // Descs lists what Collect emits.
 func Descs() []*metric.Desc {
-	return []*metric.Desc{requestsTotal, retriesTotal, batchesTotal, samplesTotal, repeatRisked, bytesTotal, secondsTotal, pacedSeconds, waiting, failing,
+	return []*metric.Desc{requestsTotal, retriesTotal, batchesTotal, samplesTotal, repeatRisked, ageRequests, bytesTotal, secondsTotal, pacedSeconds, waiting, failing,
 		lastStatus, protocolInUse, highestSent, clockOffset, bodyLimit, sampleLimit, suspectSeries, mutedSeries}
 }
 
@@ -122,6 +130,7 @@ func (s *Sender) Collect(_ context.Context, out *metric.Set) error {
 	out.Add(batchesTotal, float64(s.stats.batches), name)
 	out.Add(samplesTotal, float64(s.stats.samples), name)
 	out.Add(repeatRisked, float64(s.stats.risked), name)
+	out.Add(ageRequests, float64(s.stats.ages), name)
 	out.Add(bytesTotal, float64(s.stats.bytes), name)
 	out.Add(secondsTotal, s.stats.seconds, name)
 	if !s.stats.at.IsZero() {

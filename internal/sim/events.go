@@ -274,7 +274,7 @@ func (w *world) worldEvents() eventTable {
 			return manners(d, func(m *manner) { m.Slow = e.delay(40 * time.Second) })
 		},
 		"oldest_age": func(e Event, d *destination, _ *source) func() {
-			return manners(d, func(m *manner) { m.OldestAge = e.delay(20 * time.Minute) }, "refused", "indeterminate", "series_refused", "age_probe")
+			return manners(d, func(m *manner) { m.OldestAge = e.delay(20 * time.Minute) }, "refused", "indeterminate", "series_refused")
 		},
 		"poisoned": func(e Event, d *destination, _ *source) func() {
 			return manners(d, func(m *manner) { m.Poisoned = 1 + e.N%30 }, "refused", "indeterminate", "series_refused")

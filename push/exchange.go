@@ -21,7 +21,7 @@ func (l *lane) exchange(r *request, p *past) verdict {
 	s := l.s
 	fails := 0 // that may be due to the size
 	for attempt := 0; ; attempt++ {
-		if !s.backoff.wait(l.soft) || l.backlog && !sleep(l.soft, s.pace.delay()) {
+		if !s.backoff.wait(l.soft) || !l.paced() {
 			return verdict{kind: retry}
 		}
 		if l.outdated = l.isOutdated(); l.outdated {
@@ -65,6 +65,12 @@ func (l *lane) exchange(r *request, p *past) verdict {
 			return v
 		}
 	}
+}
+
+// paced puts a request of the backlog off. It returns false when soft ended first, unless a part of the batch has been delivered: that
+// would come again with the rest.
+func (l *lane) paced() bool {
+	return !l.backlog || sleep(l.soft, l.s.pace.delay()) || l.out.Delivered > 0
 }
 
 // timeout is how long the next request may take: up to four times what is configured, where answers do not come in time. The line

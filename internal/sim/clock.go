@@ -29,6 +29,7 @@ type boot struct {
 	small time.Duration // sum of the steps and of the drift that it has seen and that nobody has to correct
 	ended time.Duration // since the life began; 0 for the one that lasts
 	known time.Duration // until when its readings may be on the disk: its end, or the snapshot that was restored
+	sure  time.Duration // until when they are
 }
 
 // base is what the wall clock shows less the time since boot, from a moment of the life on.
@@ -89,7 +90,8 @@ func (c *machineClock) restored(to time.Duration) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for i := range c.boots[:c.number] {
-		c.boots[i].known = min(c.boots[i].known, to)
+		b := &c.boots[i]
+		b.known, b.sure = min(b.known, to), min(b.sure, to-recordDelay)
 	}
 }
 
@@ -101,12 +103,12 @@ func (c *machineClock) run(ppm float64) {
 	c.since, c.drift = time.Now(), ppm/1e6
 }
 
-// reboot starts the machine anew; without a battery its clock begins in 1970.
-func (c *machineClock) reboot(battery bool) {
+// reboot starts the machine anew; without a battery its clock begins in 1970. What was read before a moment of the life is on the disk.
+func (c *machineClock) reboot(battery bool, sure time.Duration) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	b := &c.boots[c.number]
-	b.ended, b.known = c.elapsed(), c.elapsed()
+	b.ended, b.known, b.sure = c.elapsed(), c.elapsed(), sure
 	c.number++
 	c.booted = time.Now()
 	c.boots = append(c.boots, boot{})
@@ -163,7 +165,7 @@ func (c *machineClock) right(e *entry, ms int64, read time.Duration) bool {
 	slack := (b.small + stampSlack).Milliseconds()
 	from, to := read, c.elapsed()
 	if e.boot != c.number { // what the agent knew when the boot ended
-		from, to = min(read, b.known-recordDelay), b.known
+		from, to = min(read, b.sure), b.known
 	}
 	near := func(x base) bool {
 		off := ms - (e.mono + x.ms)

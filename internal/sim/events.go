@@ -184,7 +184,13 @@ func (w *world) loseThePower(e Event, snapshot map[string]*node) {
 	for _, d := range w.destinations {
 		d.receiver.link.cut()
 	}
-	w.clock.reboot(!w.plan.Setup.NoBattery)
+	sure := w.clock.elapsed()
+	w.locked(func() {
+		if since, bad := w.trouble.disk.from(sure); bad {
+			sure = since
+		}
+	})
+	w.clock.reboot(!w.plan.Setup.NoBattery, sure-recordDelay)
 	if snapshot != nil {
 		w.clock.restored(w.snapshotAt)
 	}

@@ -3,6 +3,7 @@ package sim
 import (
 	"bufio"
 	"bytes"
+	"context"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -12,6 +13,7 @@ import (
 	"slices"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"testing/synctest"
@@ -31,8 +33,11 @@ const (
 	envChild = "SIM_CHILD" // set for child processes, which read plans from standard input
 )
 
-// lifeTime is how long, in real time, a life may take before it is taken to hang.
-const lifeTime = 2 * time.Minute
+// A life hangs where its process does nothing for so long, or where it takes so much of a processor's time.
+const (
+	idleTime = time.Minute
+	busyTime = 5 * time.Minute
+)
 
 // TestChild lives the plans that come on standard input, a line each, and prints a line of JSON for each.
 func TestChild(t *testing.T) {
@@ -68,7 +73,7 @@ type child struct {
 
 func startChild() (*child, error) {
 	c := &child{cmd: exec.Command(os.Args[0], "-test.run=^TestChild$", "-test.timeout=0"), err: &bytes.Buffer{}}
-	c.cmd.Env = append(os.Environ(), envChild+"=1", "GOMAXPROCS=2")
+	c.cmd.Env = append(os.Environ(), envChild+"=1", "GOMAXPROCS=2", "GOGC=400")
 	c.cmd.Stderr = c.err
 	var err error
 	if c.in, err = c.cmd.StdinPipe(); err != nil {
@@ -84,8 +89,10 @@ func startChild() (*child, error) {
 
 // live lives a plan in the child. After a panic or a hang the child is gone, and the result says so.
 func (c *child) live(p Plan) (r Result, gone bool) {
-	watchdog := time.AfterFunc(lifeTime, func() { c.cmd.Process.Signal(syscall.SIGQUIT) })
-	defer watchdog.Stop()
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	var hangs atomic.Bool
+	go c.watch(ctx, &hangs)
 	b, _ := json.Marshal(p)
 	c.in.Write(append(b, '\n'))
 	var said bytes.Buffer
@@ -98,13 +105,46 @@ func (c *child) live(p Plan) (r Result, gone bool) {
 		if err != nil {
 			c.cmd.Wait()
 			why := "the life ended by a panic"
-			if !watchdog.Stop() {
+			if hangs.Load() {
 				why = "the life hangs: a lock may be held over slow I/O"
 			}
 			said.Write(c.err.Bytes())
 			return Result{Violations: []string{why}, History: said.String()}, true
 		}
 	}
+}
+
+// watch has a child that hangs print its stacks and end.
+func (c *child) watch(ctx context.Context, hangs *atomic.Bool) {
+	begin := c.busy()
+	since, last := time.Now(), begin
+	for ctx.Err() == nil {
+		select {
+		case <-ctx.Done():
+		case <-time.After(time.Second):
+		}
+		now := c.busy()
+		if now-last > idleTime/100 {
+			since, last = time.Now(), now
+		}
+		if time.Since(since) > idleTime || now-begin > busyTime {
+			hangs.Store(true)
+			c.cmd.Process.Signal(syscall.SIGQUIT)
+			return
+		}
+	}
+}
+
+// busy returns the processor time that the child has taken: fields 14 and 15 of proc_pid_stat(5), in hundredths of a second.
+func (c *child) busy() (taken time.Duration) {
+	b, _ := os.ReadFile(fmt.Sprintf("/proc/%d/stat", c.cmd.Process.Pid))
+	_, rest, _ := bytes.Cut(b, []byte(") "))
+	for i, f := range bytes.Fields(rest) {
+		if n, err := strconv.Atoi(string(f)); err == nil && (i == 11 || i == 12) {
+			taken += time.Duration(n) * 10 * time.Millisecond
+		}
+	}
+	return taken
 }
 
 func (c *child) close() {

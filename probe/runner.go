@@ -64,33 +64,42 @@ func NewRunner(table *metric.Table, clock *Clock, sink func(metric.Round), host 
 const SeriesLimit = 100_000
 
 // Apply starts these instances and stops the ones before. A source that stays goes on as it was, where a run of it is
-// still stuck it stays the only one; a source that goes has its series ended by stale markers.
+// still stuck it stays the only one; a source that goes has its series ended by stale markers. Neither Apply nor Stop is called
+// while another Apply runs.
 func (r *Runner) Apply(ctx context.Context, instances []Instance) {
 	r.Stop()
 	r.mu.Lock()
-	defer r.mu.Unlock()
 	before := map[metric.SourceID]*job{}
 	for _, j := range r.jobs {
 		before[j.Source()] = j
 	}
 	ctx, r.cancel = context.WithCancel(ctx)
 	r.jobs = nil
+	replaced := map[*job]Probe{}
 	for _, i := range instances {
 		j := &job{Instance: i, runner: r}
 		if old := before[i.Source()]; old != nil {
 			j.set, j.stuck, j.last, j.latest, j.state = old.set, old.stuck, old.last, old.latest, old.state
 			delete(before, i.Source())
-			if heir, ok := i.Probe.(Heir); ok {
-				heir.Inherit(old.Probe)
-			} else {
-				finish(old.Probe)
-			}
+			replaced[j] = old.Probe
 		} else {
 			j.set = metric.NewSet(r.table, SeriesLimit)
 		}
 		r.jobs = append(r.jobs, j)
 	}
-	for _, j := range r.jobs { // once all have inherited: one may hold what another one reads
+	jobs := r.jobs
+	r.mu.Unlock() // to close what a probe holds open may take seconds: pages must not wait for that
+
+	for _, j := range jobs {
+		if old, ok := replaced[j]; !ok {
+			continue
+		} else if heir, ok := j.Probe.(Heir); ok {
+			heir.Inherit(old)
+		} else {
+			finish(old)
+		}
+	}
+	for _, j := range jobs { // once all have inherited: one may hold what another one reads
 		r.loops.Go(func() { j.loop(ctx) })
 	}
 	for _, j := range before {

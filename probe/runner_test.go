@@ -277,6 +277,29 @@ type closer struct {
 
 func (c closer) Close() error { *c.closed++; return nil }
 
+// slowToClose is one that holds something which takes long to close, like a GPU's driver.
+type slowToClose struct{ probeFunc }
+
+func (slowToClose) Close() error { time.Sleep(9 * time.Second); return nil }
+
+func TestPagesDoNotWaitForAProbeThatCloses(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench(t)
+		slow := Instance{Kind: "slow", Probe: slowToClose{steady}, Interval: 10 * time.Second}
+		b.run(slow)
+		b.pass(time.Millisecond)
+		applied := make(chan func())
+		go func() { applied <- b.run(slow) }()
+		time.Sleep(time.Second)
+		begin, rounds := time.Now(), 0
+		b.Latest(func(metric.Round) { rounds++ })
+		if took := time.Since(begin); took > 0 || rounds == 0 {
+			t.Errorf("%d rounds after %v", rounds, took)
+		}
+		(<-applied)()
+	})
+}
+
 func TestReloadHandsOnWhatProbesHoldOpen(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBench(t)

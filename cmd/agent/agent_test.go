@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -12,6 +13,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"headend-agent/internal/receiver"
@@ -215,6 +217,22 @@ func TestReload(t *testing.T) {
 			t.Errorf("%s did not end in a stale marker but in %v", series, last.Value)
 		}
 	}
+}
+
+// Whoever asks for a reload gets an answer, also while the agent stops, and waits no longer than he wants to.
+func TestReloadThatNobodyHears(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a := &agent{reloads: make(chan chan error), over: make(chan struct{})} // its loop is busy
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		if err := a.reload(ctx); !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("gave up with %v", err)
+		}
+		close(a.over)
+		if err := a.reload(t.Context()); !errors.Is(err, errStopping) {
+			t.Errorf("a stopping agent says %v", err)
+		}
+	})
 }
 
 // A /proc that is damaged costs the series of the probes that read it, and a counter.

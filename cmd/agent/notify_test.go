@@ -60,7 +60,7 @@ func TestSystemdIsTold(t *testing.T) {
 	}
 	m.expect("WATCHDOG=1")
 	r.configure("remote_write: 7\n")
-	if r.reload() == nil {
+	if r.reload(t.Context()) == nil {
 		t.Error("a wrong configuration is accepted")
 	}
 	if got := m.expect("RELOADING=1"); !strings.Contains(got, "\nMONOTONIC_USEC=") {
@@ -68,7 +68,7 @@ func TestSystemdIsTold(t *testing.T) {
 	}
 	m.expect("READY=1\nSTATUS=Probing; pushing to main")
 	r.configure("")
-	if err := r.reload(); err != nil {
+	if err := r.reload(t.Context()); err != nil {
 		t.Error(err)
 	}
 	m.expect("RELOADING=1")

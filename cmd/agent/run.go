@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -72,6 +73,7 @@ type agent struct {
 	started  time.Time
 	reloadOK atomic.Bool
 	reloads  chan chan error
+	over     chan struct{} // closed when no reload is begun any more
 	systemd  *notifier
 
 	mu        sync.Mutex
@@ -88,7 +90,7 @@ const driverGrace = 12 * time.Second
 // newAgent builds the parts. Its errors are about the configuration.
 func newAgent(o *options, cfg *config.Config, log *slog.Logger) (*agent, error) {
 	a := &agent{
-		opts: o, log: log, cfg: cfg, table: metric.NewTable(), reloads: make(chan chan error), started: time.Now(), systemd: newNotifier(log),
+		opts: o, log: log, cfg: cfg, table: metric.NewTable(), reloads: make(chan chan error), over: make(chan struct{}), started: time.Now(), systemd: newNotifier(log),
 	}
 	if err := a.check(cfg); err != nil {
 		return nil, err
@@ -151,6 +153,7 @@ func (a *agent) run(ctx context.Context) {
 	}
 
 	start := time.Now()
+	close(a.over)
 	a.systemd.stopping()
 	stopProbes()
 	a.runner.Stop()
@@ -217,11 +220,24 @@ func (a *agent) parts() []probe.Probe {
 	return parts
 }
 
-// reload asks the main loop to read the configuration again.
-func (a *agent) reload() error {
-	answer := make(chan error)
-	a.reloads <- answer
-	return <-answer
+var errStopping = errors.New("the agent is stopping; the configuration is read when it starts again")
+
+// reload asks the main loop to read the configuration again, and waits for that until ctx ends.
+func (a *agent) reload(ctx context.Context) error {
+	answer := make(chan error, 1) // the loop does not wait for somebody who has gone
+	select {
+	case a.reloads <- answer:
+	case <-a.over:
+		return errStopping
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	select {
+	case err := <-answer:
+		return err
+	case <-ctx.Done():
+		return ctx.Err()
+	}
 }
 
 // reloadNow reads the configuration again; where it is wrong, the old one stays in force.

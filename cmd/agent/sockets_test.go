@@ -97,7 +97,7 @@ func TestReloadsLeaveNoSockets(t *testing.T) {
 	for range reloads {
 		sources.everybody(t, probes)
 		receivers.everybody(t, []string{"main", "live"})
-		if err := r.reload(); err != nil {
+		if err := r.reload(t.Context()); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -114,7 +114,7 @@ func TestReloadsLeaveNoSockets(t *testing.T) {
 	few("sources", sources, len(probes))
 	few("receivers", receivers, 3)
 	r.configure("probes: {}\n")
-	if err := r.reload(); err != nil {
+	if err := r.reload(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	few("sources that are no longer configured", sources, 0)

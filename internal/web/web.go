@@ -24,7 +24,7 @@ type Parts struct {
 	Version     string
 	Latest      func(func(metric.Round)) // yields what each probe found last
 	Facts       func() Facts             // what the metrics do not tell
-	Reload      func() error
+	Reload      func(context.Context) error
 	ReleaseGPUs func(context.Context, time.Duration) error // lets go of GPUs for a while; returns when they are free
 	Lifecycle   bool                                       // serve POST /-/reload and /-/gpu/release
 }
@@ -115,12 +115,12 @@ func (p Parts) metrics(w http.ResponseWriter, _ *http.Request) {
 	b.Flush()
 }
 
-func (p Parts) reload(w http.ResponseWriter, _ *http.Request) {
+func (p Parts) reload(w http.ResponseWriter, r *http.Request) {
 	if !p.Lifecycle {
 		http.Error(w, "reloading over HTTP is off; start the agent with --web.enable-lifecycle, or send it SIGHUP", http.StatusForbidden)
 		return
 	}
-	if err := p.Reload(); err != nil {
+	if err := p.Reload(r.Context()); err != nil {
 		http.Error(w, strings.TrimSpace(err.Error()), http.StatusInternalServerError)
 	}
 }

@@ -45,6 +45,7 @@ type btrfsProbe struct {
 	sys  btrfs.FS
 	proc procfs.FS
 	env  probe.Env
+	ask  func(dir string) (id string, devices []btrfsDevice, err error)
 }
 
 func newBtrfs(_ func(any) error, env probe.Env) (probe.Probe, error) {
@@ -56,7 +57,7 @@ func newBtrfs(_ func(any) error, env probe.Env) (probe.Probe, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open procfs: %w", err)
 	}
-	return btrfsProbe{sys, proc, env}, nil
+	return btrfsProbe{sys, proc, env, btrfsDevices}, nil
 }
 
 func (p btrfsProbe) Collect(_ context.Context, out *metric.Set) error {
@@ -119,7 +120,7 @@ func (p btrfsProbe) devices() map[string][]btrfsDevice {
 		if m.FSType != "btrfs" || slices.Contains(done, m.Source) {
 			continue
 		}
-		if id, devices, err := btrfsDevices(p.env.RootFile(m.MountPoint)); err == nil {
+		if id, devices, err := p.ask(p.env.RootFile(mountPath(m))); err == nil {
 			found[id] = devices
 			done = append(done, m.Source)
 		}

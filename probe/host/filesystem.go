@@ -147,7 +147,7 @@ func (p *filesystem) readMounts() error {
 	p.mounts = p.mounts[:0]
 	clear(p.seen)
 	for _, i := range infos {
-		m := mount{mountKey: mountKey{i.Source, p.stripRoot(unescape.Replace(i.MountPoint)), i.FSType}, id: i.MountID}
+		m := mount{mountKey: mountKey{i.Source, p.stripRoot(mountPath(i)), i.FSType}, id: i.MountID}
 		if p.seen[m.mountKey] || p.mountsExclude.has(m.point) || p.typesExclude.has(m.fstype) {
 			continue
 		}
@@ -158,9 +158,6 @@ func (p *filesystem) readMounts() error {
 	}
 	return nil
 }
-
-// unescape undoes the kernel's octal escapes in mount points.
-var unescape = strings.NewReplacer(`\040`, " ", `\011`, "\t", `\012`, "\n", `\134`, `\`)
 
 // stripRoot turns a path of this process into one of the machine, where that is mounted under root.
 func (p *filesystem) stripRoot(point string) string {

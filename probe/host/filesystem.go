@@ -99,6 +99,13 @@ func newFilesystem(decode func(any) error, env probe.Env) (probe.Probe, error) {
 	}, nil
 }
 
+// Inherit takes over the calls that hang: a reload does not ask those mounts again.
+func (p *filesystem) Inherit(before probe.Probe) {
+	if b, ok := before.(*filesystem); ok {
+		p.ask.stuck, p.ask.answered = b.ask.stuck, b.ask.answered
+	}
+}
+
 func (p *filesystem) Collect(ctx context.Context, out *metric.Set) error {
 	if err := p.readMounts(); err != nil {
 		return fmt.Errorf("read mounts: %w", err)

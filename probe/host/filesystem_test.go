@@ -120,6 +120,67 @@ func TestStuckMountDoesNotStopTheOthers(t *testing.T) {
 	})
 }
 
+// Any number of dead mounts takes a bounded number of threads, also over reloads, and silences no file system of this machine, nor one
+// that has answered before, though they are listed first.
+func TestManyStuckMounts(t *testing.T) {
+	m := newMachine(t)
+	alive := "10 1 8:1 / / rw - ext4 /dev/sda1 rw\n11 1 0:30 / /alive rw - nfs4 nas:/alive rw\n"
+	synctest.Test(t, func(t *testing.T) {
+		dead := ""
+		freed := map[string]chan struct{}{}
+		for i := range 80 {
+			point := fmt.Sprintf("/dead/%d", i)
+			freed[point] = make(chan struct{})
+			dead += fmt.Sprintf("%d 1 0:%d / %s rw - nfs4 gone:%s rw\n", 100+i, 100+i, point, point)
+		}
+		h := &hang{freed: freed}
+		env := m.env()
+		fresh := func() *filesystem {
+			p := probetest.New(t, kind(t, "filesystem"), probetest.NoConfig, env).(*filesystem)
+			p.ask.statfs = func(path string, buf *unix.Statfs_t) error {
+				return h.statfs("/"+strings.TrimPrefix(strings.TrimPrefix(path, env.Root), "/"), buf)
+			}
+			return p
+		}
+		p := fresh()
+		m.write("proc/1/mountinfo", alive)
+		only(t, p, "node_filesystem_size_bytes")
+		m.write("proc/1/mountinfo", dead+alive)
+		for run := range 5 {
+			got := only(t, p, "node_filesystem_size_bytes", "node_filesystem_device_error")
+			if n := strings.Count(got, "node_filesystem_size_bytes{"); n != 2 {
+				t.Errorf("run %d: %d file systems have a size, want / and /alive", run, n)
+			}
+			errors, notAsked := 0, 0
+			for line := range strings.Lines(got) {
+				if strings.HasPrefix(line, "node_filesystem_device_error") && strings.HasSuffix(line, " 1\n") {
+					errors++
+					if strings.Contains(line, "not asked") {
+						notAsked++
+					}
+				}
+			}
+			if errors != 80 || notAsked != 80-(statfsThreads-statfsReserved) {
+				t.Errorf("run %d: %d errors, %d not asked", run, errors, notAsked)
+			}
+			next := fresh()
+			next.Inherit(p)
+			p = next
+		}
+		if n := len(p.ask.stuck); n != statfsThreads-statfsReserved {
+			t.Errorf("%d calls hang", n)
+		}
+		for _, c := range freed {
+			close(c)
+		}
+		synctest.Wait()
+		got := only(t, p, "node_filesystem_size_bytes")
+		if n := strings.Count(got, "node_filesystem_size_bytes{"); n != 82 {
+			t.Errorf("%d file systems have a size when all answer again", n)
+		}
+	})
+}
+
 func TestStuckMountLeavesTimeOfTheRun(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := &hang{freed: map[string]chan struct{}{"/mnt/dvr": make(chan struct{})}}

@@ -103,7 +103,7 @@ func (b *Buffer) commit(all bool) {
 	}
 	b.mu.Lock()
 	b.trimTail()
-	record = record && b.disk.mode != ModeMemory
+	record = (record || data && b.cursorsDue()) && b.disk.mode != ModeMemory
 	b.mu.Unlock()
 	if record {
 		b.syncRecord()
@@ -179,9 +179,23 @@ func (b *Buffer) commitSegment() bool {
 	b.disk.commits++
 	s.setSaved(frames)
 	for _, f := range frames {
-		b.disk.end = max(b.disk.end, f.end())
+		b.saved(span{b.disk.end, f.end()})
 	}
 	return true
+}
+
+// saved notes that a range is on disk now. Where a destination has got something of it before, the record there does not know that.
+func (b *Buffer) saved(s span) {
+	if s.empty() {
+		return
+	}
+	b.disk.end = s.to
+	for _, r := range b.readers {
+		if spans(r.waits(s)).count() < s.len() {
+			b.disk.passed++
+			return
+		}
+	}
 }
 
 // oldestUnsaved returns the oldest segment that is to be written to disk, or nil. A stranded one is in a directory that is gone.

@@ -7,6 +7,8 @@ import (
 	"strconv"
 	"syscall"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/alecthomas/units"
 
@@ -107,6 +109,36 @@ func TestPowerCuts(t *testing.T) {
 				}
 			}
 			w.b.Close()
+		})
+	}
+}
+
+// One destination is late, so all goes to disk; a power cut does not send the other one what it has got long before.
+func TestPowerCutRepeatsNothingForAHealthyDestination(t *testing.T) {
+	for _, runtime := range []string{"", "/run"} {
+		synctest.Test(t, func(t *testing.T) {
+			fsys := newMemFS()
+			r := newRig(t, fsys, smallConfig("/disk"), runtime)
+			late := Options{LateAfter: time.Second}
+			r.b.Reader("late", late)
+			healthy := r.b.Reader("healthy", late)
+			const rounds = 30
+			for range rounds {
+				r.append(1)
+				r.drain(healthy, 1000)
+				time.Sleep(10 * time.Second)
+			}
+			time.Sleep(2 * time.Duration(r.cfg.CommitInterval))
+			r.fs = fsys.crash(rand.New(rand.NewPCG(1, 1)))
+			r.b.kill()
+			r.open()
+			defer r.b.Close()
+			if n, _ := r.b.Reader("healthy", late).Pending(); n > 0 {
+				t.Errorf("runtime %q: %d samples come again", runtime, n)
+			}
+			if n, _ := r.b.Reader("late", late).Pending(); n == 0 {
+				t.Errorf("runtime %q: nothing is left for the other one", runtime)
+			}
 		})
 	}
 }

@@ -23,6 +23,8 @@ type answer struct {
 	text       string        // of a failure, for people; secrets are taken out of it
 	lost       bool          // the whole body went out and no answer came: the receiver may have it
 	slow       bool          // time ran out while the body was on its way
+	unheard    bool          // the connection had been idle, and nothing that was sent on it arrived
+	idle       time.Duration // for how long the connection had been idle; 0: it was new
 	sent       int           // bytes of the body that had left then
 	begun      bool          // the body had begun to leave
 	page       bool          // a 2xx with a web page
@@ -75,7 +77,7 @@ func (a *answer) read(resp *http.Response, cancel context.CancelFunc, secrets *r
 
 // mayBeSize tells failures that a smaller request may be spared.
 func (a *answer) mayBeSize() bool {
-	return a.status == 0 && a.begun || a.status/100 == 5 || a.status == http.StatusTooManyRequests || a.status == http.StatusRequestTimeout
+	return a.status == 0 && a.begun && !a.unheard || a.status/100 == 5 || a.status == http.StatusTooManyRequests || a.status == http.StatusRequestTimeout
 }
 
 // ofLine tells those of them that speak of the line rather than of the receiver.
@@ -136,7 +138,8 @@ func parseRetryAfter(s string, now time.Time) time.Duration {
 func (a *answer) fail(err error, secrets *redactor) {
 	a.class = class(err)
 	a.text = secrets.redact(bare(err).Error())
-	if a.class == "timeout" {
+	a.unheard = errors.Is(err, errUnheard)
+	if a.class == "timeout" && !a.unheard {
 		a.text = "no answer within " + a.took.Round(time.Millisecond).String()
 	}
 }
@@ -158,7 +161,7 @@ func class(err error) string {
 		return "proxy"
 	case errors.Is(err, syscall.ECONNREFUSED):
 		return "refused"
-	case errors.Is(err, context.DeadlineExceeded):
+	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, errUnheard):
 		return "timeout"
 	case errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.EPIPE), errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
 		return "reset"

@@ -24,6 +24,8 @@ type client struct {
 	wall    func() time.Time
 	fresh   time.Time // when the connections were last given up
 	stale   bool      // they are to be given up before the next request: the address may have changed
+	idle    idleness
+	closing *time.Timer // of what is idle for too long; nil: never
 }
 
 func newClient(cfg Config, parts Parts) (*client, error) {
@@ -75,6 +77,8 @@ func EmptyWrite(ctx context.Context, cfg Config, version string) (*http.Request,
 // post sends one body. It never fails: what went wrong is in the answer.
 func (c *client) post(ctx context.Context, p *protocol, packed []byte, timeout time.Duration) answer {
 	a := answer{written: -1, started: time.Now()}
+	c.keepOpen()
+	defer c.closeInTime()
 	if c.stale || a.started.Sub(c.fresh) >= connectionAge {
 		c.http.CloseIdleConnections()
 		c.stale, c.fresh = false, a.started
@@ -82,7 +86,12 @@ func (c *client) post(ctx context.Context, p *protocol, packed []byte, timeout t
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
 	c.secrets.begin()
-	trace := &httptrace.ClientTrace{WroteHeaderField: c.secrets.wrote}
+	trace := &httptrace.ClientTrace{WroteHeaderField: c.secrets.wrote, GotConn: func(i httptrace.GotConnInfo) {
+		a.idle = 0
+		if i.Reused {
+			a.idle = max(i.IdleTime, 1)
+		}
+	}}
 	body := &payload{data: packed}
 	defer body.stop() // an early answer may leave the transport reading, and packed is used again
 	req, err := newRequest(httptrace.WithClientTrace(ctx, trace), c.url, c.headers, c.agent, p, body)
@@ -102,6 +111,34 @@ func (c *client) post(ctx context.Context, p *protocol, packed []byte, timeout t
 	}
 	a.read(resp, cancel, c.secrets, c.wall())
 	return a
+}
+
+// learn takes from an answer how long connections may be idle; see idleness.note.
+func (c *client) learn(a *answer, again bool) (news bool) {
+	if news = c.idle.note(a, again); news {
+		c.closeInTime()
+	}
+	return news
+}
+
+// closeInTime has connections closed that are idle from now on, before they may be forgotten.
+func (c *client) closeInTime() {
+	c.keepOpen()
+	if c.idle.limit > 0 {
+		c.closing = time.AfterFunc(c.idle.limit, c.http.CloseIdleConnections)
+	}
+}
+
+func (c *client) keepOpen() {
+	if c.closing != nil {
+		c.closing.Stop()
+	}
+}
+
+// end closes the connections.
+func (c *client) end() {
+	c.keepOpen()
+	c.http.CloseIdleConnections()
 }
 
 // payload is a body that knows how much of it was taken: what was not read to the end, the receiver cannot have.

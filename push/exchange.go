@@ -36,6 +36,9 @@ func (l *lane) exchange(r *request, p *past) verdict {
 			return verdict{kind: retry}
 		}
 		l.timedOut(&a)
+		if l.client.learn(&a, attempt > 0) {
+			s.report.idle(l.client.idle.shortest, l.client.idle.limit)
+		}
 		s.stats.answer(a, len(r.packed))
 		if a.mayBeSize() {
 			fails++
@@ -87,7 +90,7 @@ func (l *lane) timedOut(a *answer) {
 	switch {
 	case a.status != 0:
 		l.patience = 1
-	case a.class == "timeout":
+	case a.class == "timeout" && !a.unheard:
 		l.patience = min(2*max(1, l.patience), mostPatience)
 	}
 }

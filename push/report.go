@@ -133,6 +133,12 @@ func (r *reporter) size(reduced bool, bytes, samples int, why string) {
 	}
 }
 
+// idle is told how long connections may be idle, as far as learned.
+func (r *reporter) idle(forgotten, limit time.Duration) {
+	r.log.Warn("something on the way, like a NAT gateway, forgets connections that are idle; they are closed before, for a day", "idle",
+		forgotten.Round(100*time.Millisecond), "closed_after", limit.Round(100*time.Millisecond))
+}
+
 func (r *reporter) inTrouble() bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()

@@ -87,7 +87,7 @@ func (s *Sender) Run(ctx context.Context) {
 		s.drain(ctx, hard, l)
 	}
 	for _, l := range s.lanes {
-		l.client.http.CloseIdleConnections()
+		l.client.end()
 	}
 }
 

@@ -13,12 +13,15 @@ import (
 
 const (
 	idleTimeout   = 50 * time.Second // below the minute after which NAT gateways forget
-	keepAlive     = 30 * time.Second
 	dialTimeout   = 10 * time.Second
 	connectionAge = 9 * time.Minute // a changed address is used then at the latest, with a request's time to spare
 	maxRedirects  = 5
 	maxUnsent     = 64 << 10 // bytes
 )
+
+// keepAlive keeps flows that wait for a flush_interval of a metered link in the memory of gateways, and finds those that are
+// forgotten: 25 s after the last byte such a connection is closed, and the next flush makes a new one.
+var keepAlive = net.KeepAliveConfig{Enable: true, Idle: 10 * time.Second, Interval: 5 * time.Second, Count: 3}
 
 // NewHTTPClient makes the client with the destination's authentication, TLS and proxy, for a Sender and for who wants to try it.
 // Certificates and secrets in files are read anew as they change.
@@ -28,7 +31,7 @@ func newHTTPClient(cfg Config, dial promconfig.DialContextFunc) (*http.Client, e
 	hc := cfg.HTTP
 	hc.EnableHTTP2 = false // a hung multiplexed connection behind NAT stalls everything
 	if dial == nil {
-		dial = (&net.Dialer{Timeout: dialTimeout, KeepAlive: keepAlive, Control: limitUnsent}).DialContext
+		dial = dialFlows(unheardAfter)
 	}
 	c, err := promconfig.NewClientFromConfig(hc, cfg.Destination(), promconfig.WithHTTP2Disabled(),
 		promconfig.WithIdleConnTimeout(idleTimeout), promconfig.WithDialContextFunc(dial))

@@ -35,10 +35,14 @@ const (
 )
 
 func newShaper(external []metric.Label, rules []*relabel.Config) *shaper {
-	external = slices.Clone(external)
-	slices.SortFunc(external, func(a, b metric.Label) int { return strings.Compare(a.Name, b.Name) })
-	external = slices.DeleteFunc(external, func(l metric.Label) bool { return l.Value == "" })
-	return &shaper{external: external, rules: rules, shaped: map[metric.Ref]shape{}, turned: time.Now()}
+	return &shaper{external: sortedLabels(external), rules: rules, shaped: map[metric.Ref]shape{}, turned: time.Now()}
+}
+
+// sortedLabels returns the labels that are not empty, by name.
+func sortedLabels(ls []metric.Label) []metric.Label {
+	ls = slices.DeleteFunc(slices.Clone(ls), func(l metric.Label) bool { return l.Value == "" })
+	slices.SortFunc(ls, func(a, b metric.Label) int { return strings.Compare(a.Name, b.Name) })
+	return ls
 }
 
 // labels returns the labels, sorted by name, valid until the next call; none when the series is not to be sent. whole tells that

@@ -133,6 +133,12 @@ func (r *reporter) size(reduced bool, bytes, samples int, why string) {
 	}
 }
 
+// renamed is told how many samples wait for a sender whose external labels have changed.
+func (r *reporter) renamed(samples int, age time.Duration) {
+	r.log.Warn("the host's name or external labels have changed; the samples that wait go out under the new ones, as other series",
+		"samples", samples, "oldest", age.Round(time.Second))
+}
+
 // idle is told how long connections may be idle, as far as learned.
 func (r *reporter) idle(forgotten, limit time.Duration) {
 	r.log.Warn("something on the way, like a NAT gateway, forgets connections that are idle; they are closed before, for a day", "idle",

@@ -29,7 +29,7 @@ type Source interface {
 // Sender delivers to one destination: with order fifo by one lane, with live_first by two, one request in flight in each.
 type Sender struct {
 	cfg      Config
-	source   Source
+	source   *marked
 	wall     func() time.Time
 	random   func() float64
 	lanes    []*lane
@@ -51,7 +51,7 @@ const (
 func New(cfg Config, source Source, parts Parts) (*Sender, error) {
 	parts = parts.withDefaults()
 	s := &Sender{
-		cfg: cfg, source: source, wall: parts.Wall, random: parts.Random,
+		cfg: cfg, source: &marked{source, markOf(sortedLabels(parts.External))}, wall: parts.Wall, random: parts.Random,
 		receiver: receiver{negotiation: newNegotiation(cfg), wall: parts.Wall}, backoff: backoff{random: parts.Random},
 		pace:   pace{rate: float64(cfg.BacklogBytesPerSecond), random: parts.Random},
 		report: reporter{log: parts.Log.With("destination", cfg.Destination())},
@@ -77,6 +77,7 @@ func (s *Sender) Run(ctx context.Context) {
 	defer cancel()
 	defer context.AfterFunc(ctx, func() { time.AfterFunc(lastDrain, cancel) })()
 	s.receiver.recall(s.source.Note(), s.wall())
+	s.remark()
 	s.report.warnings(s.cfg)
 	var lanes sync.WaitGroup
 	for _, l := range s.lanes {

@@ -256,7 +256,7 @@ func TestAFewSecondsOf413(t *testing.T) {
 				if largest < 40_000 {
 					t.Errorf("later requests had %d samples at most", largest)
 				}
-				if note := s.source.Note(); note != "" && !strings.HasSuffix(note, " 0") {
+				if note := s.sender.source.Note(); note != "" && !strings.HasSuffix(note, " 0") {
 					t.Errorf("note %q", note)
 				}
 				if n := strings.Count(s.log.String(), "a request may be too large"); n != 1 {

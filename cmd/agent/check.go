@@ -25,6 +25,7 @@ func checkCommand(args []string, stdout, stderr io.Writer) int {
 		fmt.Fprintln(stderr, err)
 		return 1
 	}
+	warnOversized(stderr, cfg, o.env)
 	fmt.Fprintf(stdout, "%s is valid: %d destinations\n", o.configFile, len(cfg.RemoteWrite))
 	return 0
 }

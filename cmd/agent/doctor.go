@@ -13,6 +13,8 @@ import (
 	"text/tabwriter"
 
 	"headend-agent/internal/config"
+	"headend-agent/internal/metric"
+	"headend-agent/push"
 )
 
 // How a check went.
@@ -75,9 +77,10 @@ func examine(ctx context.Context, o *options) []finding {
 	}
 	all = append(all, examineMachine(o, cfg)...)
 	var probes []finding
+	var series []metric.Ref
 	destinations := make([][]finding, len(cfg.RemoteWrite))
 	var work sync.WaitGroup
-	work.Go(func() { probes = examineProbes(cfg, o) })
+	work.Go(func() { probes, series = examineProbes(cfg, o) })
 	for i, rw := range cfg.RemoteWrite {
 		work.Go(func() { destinations[i] = examineDestination(ctx, rw) })
 	}
@@ -86,7 +89,14 @@ func examine(ctx context.Context, o *options) []finding {
 	if len(cfg.RemoteWrite) == 0 {
 		all = append(all, warn("destinations", "add remote_write: [{url: ...}] to "+o.configFile, "none: samples can only be pulled from /metrics"))
 	}
-	return append(all, slices.Concat(destinations...)...)
+	all = append(all, slices.Concat(destinations...)...)
+	external := externalLabels(cfg, o.env.Hostname)
+	for _, rw := range cfg.RemoteWrite {
+		if lines := push.Oversized(rw, external, series); len(lines) > 0 {
+			all = append(all, warn(rw.Destination()+": labels", oversizedRemedy, "%s", oversized(lines)))
+		}
+	}
+	return all
 }
 
 // printFindings prints a table, each remedy below what it is for.

@@ -14,11 +14,11 @@ import (
 	"headend-agent/probe"
 )
 
-// examineProbes runs every probe once, all at the same time.
-func examineProbes(cfg *config.Config, o *options) []finding {
+// examineProbes runs every probe once, all at the same time. It returns their series, too.
+func examineProbes(cfg *config.Config, o *options) (all []finding, series []metric.Ref) {
 	list, err := instances(cfg, o.env, o.logger(io.Discard))
 	if err != nil {
-		return []finding{fail("probes", "headend-agent check-config names each mistake with its line", "%v", err)}
+		return []finding{fail("probes", "headend-agent check-config names each mistake with its line", "%v", err)}, nil
 	}
 	results := make([]result, len(list))
 	var work sync.WaitGroup
@@ -26,7 +26,6 @@ func examineProbes(cfg *config.Config, o *options) []finding {
 		work.Go(func() { results[i] = try(list[i]) })
 	}
 	work.Wait()
-	var all []finding
 	reading, idle, servers, cards := 0, 0, 0, false
 	for i, r := range results {
 		name := strings.TrimSpace(list[i].Kind + " " + list[i].Target)
@@ -34,8 +33,9 @@ func examineProbes(cfg *config.Config, o *options) []finding {
 		switch {
 		case r.err != nil:
 			all = append(all, fail(name, remedy(list[i].Kind, r.err.Error()), "%v", r.err))
-		case r.series > 0:
+		case len(r.series) > 0:
 			reading++
+			series = append(series, r.series...)
 		default:
 			idle++
 		}
@@ -57,12 +57,12 @@ func examineProbes(cfg *config.Config, o *options) []finding {
 	if servers == 0 {
 		all = append(all, warn("media server", `name it under probes:, like flussonic: [{url: "http://127.0.0.1:80"}]`, "none was found on this machine"))
 	}
-	return append([]finding{fine("probes", "%d read something, %d have nothing to read here", reading, idle)}, all...)
+	return append([]finding{fine("probes", "%d read something, %d have nothing to read here", reading, idle)}, all...), series
 }
 
 // result is what one run of a probe gave.
 type result struct {
-	series  int
+	series  []metric.Ref
 	servers string   // media servers that answered
 	devices int      // GPUs and tuners that are there
 	silent  []string // those that could not be read
@@ -102,7 +102,7 @@ func try(i probe.Instance) (r result) {
 	var streams int
 	var names []string
 	r.err = once(i, metric.NewTable(), func(round metric.Round) {
-		r.series += len(round.Series)
+		r.series = append(r.series, round.Series...)
 		for n, s := range round.Series {
 			switch s.Desc().Name {
 			case "headend_stream_alive":

@@ -140,9 +140,16 @@ func (t *target) addReport(out *metric.Set) {
 
 // intern makes a series of the target itself.
 func (t *target) intern(out *metric.Set, d *metric.Desc, own ...metric.Label) metric.Ref {
-	ls := append(own, metric.Label{Name: metric.NameLabel, Value: d.Name})
+	return out.Intern(t.labels(d.Name, own...), d)
+}
+
+// Labels returns those of the series with the fewest: the target's own.
+func (t *target) Labels() metric.Labels { return t.labels(targetDescs[0].Name) }
+
+func (t *target) labels(name string, own ...metric.Label) metric.Labels {
+	ls := append(own, metric.Label{Name: metric.NameLabel, Value: name})
 	t.relay.target.Range(func(l labels.Label) { ls = append(ls, metric.Label{Name: l.Name, Value: l.Value}) })
-	return out.Intern(metric.NewLabels(ls), d)
+	return metric.NewLabels(ls)
 }
 
 func (t *target) scrape(ctx context.Context, out *metric.Set) (counts, error) {

@@ -262,7 +262,7 @@ func TestRequestsStayWithinTheLimits(t *testing.T) {
 	if r, _ := b.build(batchOf(4000, 1), protocolV2, &limits{line: maxPacked}); r.taken != maxSeries {
 		t.Errorf("%d series of 40,000 in a request", r.taken)
 	}
-	e := newEncoderV2(&helps{})
+	e := newEncoderV2()
 	e.begin()
 	n := 0
 	for i := range set {

@@ -68,19 +68,17 @@ func (e *encoderV1) add(labels []metric.Label, s *metric.Samples, bound int) boo
 
 func (e *encoderV1) finish() []byte { return e.body }
 
-// encoderV2 builds io.prometheus.write.v2.Request, with each series' type and unit, and now and then its help text.
+// encoderV2 builds io.prometheus.write.v2.Request, with each series' type, unit and help text: a receiver that
+// is sometimes not told the text lists its family twice.
 type encoderV2 struct {
 	series  writev2.TimeSeries
 	symbols writev2.SymbolsTable
-	helps   *helps
 	written int    // symbols of the series in body
 	table   int    // bytes that they take
 	body    []byte // the series, and in the end the symbols before them
 }
 
-func newEncoderV2(h *helps) *encoderV2 {
-	return &encoderV2{symbols: writev2.NewSymbolTable(), helps: h}
-}
+func newEncoderV2() *encoderV2 { return &encoderV2{symbols: writev2.NewSymbolTable()} }
 
 func (e *encoderV2) begin() {
 	e.symbols.Reset()
@@ -109,7 +107,7 @@ func (e *encoderV2) add(labels []metric.Label, s *metric.Samples, bound int) boo
 		e.series.Samples = append(e.series.Samples, x)
 	}
 	e.series.Metadata = writev2.Metadata{
-		Type: messageTypes[d.Type], HelpRef: e.symbols.Symbolize(e.helps.text(d)), UnitRef: e.symbols.Symbolize(string(d.Unit)),
+		Type: messageTypes[d.Type], HelpRef: e.symbols.Symbolize(shortHelp(d.Help)), UnitRef: e.symbols.Symbolize(string(d.Unit)),
 	}
 	written, table := e.written, e.table
 	for symbols := e.symbols.Symbols(); e.written < len(symbols); e.written++ {

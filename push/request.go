@@ -20,16 +20,13 @@ type builder struct {
 	shaper *shaper
 	v1     *encoderV1
 	v2     *encoderV2
-	helps  helps
 	packer packer
 	idle   int // batches in a row that needed a small part of the memory
 	most   int // bytes that the batch at hand needed
 }
 
 func newBuilder(s *shaper) *builder {
-	b := &builder{shaper: s, v1: &encoderV1{}}
-	b.v2 = newEncoderV2(&b.helps)
-	return b
+	return &builder{shaper: s, v1: &encoderV1{}, v2: newEncoderV2()}
 }
 
 // build encodes as many series of the set as fit, at least one. over tells that even that one is beyond a limit.
@@ -96,12 +93,11 @@ const (
 
 // rest is called between batches.
 func (b *builder) rest() {
-	b.helps.next()
 	held := max(cap(b.v1.body), cap(b.v2.body))
 	if held <= keepBody || b.most > held/4 {
 		b.idle = 0
 	} else if b.idle++; b.idle >= keepQuiet {
-		b.v1, b.v2, b.packer.out, b.idle = &encoderV1{}, newEncoderV2(&b.helps), nil, 0
+		b.v1, b.v2, b.packer.out, b.idle = &encoderV1{}, newEncoderV2(), nil, 0
 	}
 	b.most = 0
 }

@@ -170,7 +170,7 @@ func (c Config) readable() error {
 // Unsupported are keys of Prometheus' own `remote_write:` that have no meaning here, and what takes their place.
 var Unsupported = map[string]string{
 	"queue_config":           "one request at a time is in flight, and requests are sized by themselves; see flush_interval and backlog_bytes_per_second",
-	"metadata_config":        "remote write 2.0 carries metadata with each series",
+	"metadata_config":        "as by default in Prometheus: 2.0 carries metadata with each series, 1.0 once a minute",
 	"send_exemplars":         "there are no exemplars",
 	"send_native_histograms": "there are no native histograms",
 	"round_robin_dns":        "a changed address is used after the first failure",

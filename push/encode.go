@@ -23,6 +23,7 @@ type encoder interface {
 // Field tags (number<<3 | length-delimited) of the two messages' repeated fields, from remote.proto and the 2.0 specification.
 const (
 	tagTimeseriesV1 = 1<<3 | 2
+	tagMetadataV1   = 3<<3 | 2
 	tagSymbolsV2    = 4<<3 | 2
 	tagTimeseriesV2 = 5<<3 | 2
 )

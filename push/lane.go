@@ -38,6 +38,7 @@ func (l *lane) run(ctx, hard context.Context) {
 		if err != nil || !l.deliver(ctx, hard, batch) {
 			return
 		}
+		l.betweenBatches(ctx)
 		linger = time.Duration(l.s.cfg.FlushInterval) * 9 / 10
 	}
 }
@@ -62,6 +63,10 @@ func (l *lane) deliver(soft, hard context.Context, batch *metric.Batch) bool {
 	pending, age := l.s.source.Pending()
 	l.backlog = l.kind == metric.Oldest && pending > batch.Count && age > 2*time.Duration(l.s.cfg.FlushInterval)
 	clean, suspects := l.sort(batch.Series)
+	if l.s.receiver.state().proto != protocolV2 {
+		l.s.metadata.note(clean, time.Now())
+		l.s.metadata.note(suspects, time.Now())
+	}
 	done := l.skipOld(&clean, &suspects) && l.send(clean) && l.send(suspects)
 	l.builder.rest()
 	if !done {

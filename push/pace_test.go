@@ -230,13 +230,15 @@ func TestDrainAfterALongOutageBeginsLate(t *testing.T) {
 				down.Store(!restarted)
 				var mu sync.Mutex
 				var times []time.Time
-				s.sender.lanes[0].client.http.Transport = roundTrip(func(r *http.Request) (*http.Response, error) {
+				s.sender.lanes[0].client.http.Transport = wire(func(r *http.Request, body []byte) (*http.Response, error) {
 					if down.Load() {
 						return nil, errors.New("no route")
 					}
 					mu.Lock()
 					defer mu.Unlock()
-					times = append(times, time.Now())
+					if !decodeRequest(t, r.Header, body).aside() {
+						times = append(times, time.Now())
+					}
 					return response(http.StatusNoContent), nil
 				})
 				s.source.split = true

@@ -48,12 +48,17 @@ type life struct {
 	db          tsdb
 	before      func(w http.ResponseWriter, r *http.Request, x received) bool // answers, or leaves it to db
 	undecodable int
-	requests    int
+	requests    int // but for those without samples
+	asides      int
 }
 
 func (l *life) answer(w http.ResponseWriter, r *http.Request, x received) {
 	l.mu.Lock()
-	l.requests++
+	if x.aside() {
+		l.asides++
+	} else {
+		l.requests++
+	}
 	if x.undecodable {
 		l.undecodable++
 	}

@@ -37,6 +37,7 @@ type Sender struct {
 	backoff  backoff
 	pace     pace
 	suspects suspects
+	metadata metadata
 	stats    stats
 	report   reporter
 }

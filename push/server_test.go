@@ -31,8 +31,13 @@ type received struct {
 	series []receivedSeries
 	n      int // of samples
 
+	families []prompb.MetricMetadata // by 1.0
+
 	undecodable bool // by intention
 }
+
+// aside tells a request that carries no samples and was not meant to.
+func (x received) aside() bool { return !x.undecodable && len(x.series) == 0 }
 
 type receivedSeries struct {
 	labels  string // name=value,...
@@ -51,6 +56,7 @@ type fake struct {
 	t      testing.TB
 	mu     sync.Mutex
 	got    []received
+	asides []received // those without samples
 	answer func(w http.ResponseWriter, r *http.Request, x received)
 }
 
@@ -61,12 +67,16 @@ func (f *fake) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	x := decodeRequest(f.t, r.Header, packed)
 	f.mu.Lock()
-	f.got = append(f.got, x)
+	if x.aside() {
+		f.asides = append(f.asides, x)
+	} else {
+		f.got = append(f.got, x)
+	}
 	f.mu.Unlock()
 	f.answer(w, r, x)
 }
 
-// requests returns what has come so far.
+// requests returns what has come so far, but for requests without samples.
 func (f *fake) requests() []received {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -126,6 +136,7 @@ func decodeRequest(t testing.TB, h http.Header, packed []byte) received {
 	if err := req.Unmarshal(body); err != nil {
 		t.Errorf("unmarshal 1.0: %v", err)
 	}
+	x.families = req.Metadata
 	for _, ts := range req.Timeseries {
 		var s receivedSeries
 		for _, l := range ts.Labels {

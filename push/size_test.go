@@ -43,13 +43,17 @@ func (n *narrow) RoundTrip(r *http.Request) (*http.Response, error) {
 	_, err = wire(func(r *http.Request, body []byte) (*http.Response, error) {
 		x := decodeRequest(n.t, r.Header, body)
 		n.mu.Lock()
-		if string(body) == string(n.last) {
+		switch {
+		case x.aside(): // metadata is the same each time, and should be
+		case string(body) == string(n.last):
 			n.same++
-		} else {
+		default:
 			n.same, n.last = 1, slices.Clone(body)
 		}
 		n.mostSame = max(n.mostSame, n.same)
-		n.sizes = append(n.sizes, x.n)
+		if !x.aside() {
+			n.sizes = append(n.sizes, x.n)
+		}
 		var carry time.Duration
 		if n.line > 0 {
 			start := later(time.Now(), n.free)

@@ -62,6 +62,18 @@ func (s *stats) ageRequest() {
 	s.ages++
 }
 
+// aside counts a request without samples: what it was answered is not the state of the destination.
+func (s *stats) aside(a answer, sent int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.requests == nil {
+		s.requests = map[int]uint64{}
+	}
+	s.requests[a.status]++
+	s.bytes += uint64(sent)
+	s.seconds += a.took.Seconds()
+}
+
 func (s *stats) batch(b *metric.Batch, o metric.Outcome) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -76,7 +88,7 @@ func descriptor(name, help string, t metric.Type, unit metric.Unit, labels ...st
 }
 
 var (
-	requestsTotal = descriptor("requests_total", "Requests, by HTTP status; none where no answer came.", metric.Counter, metric.None, "status")
+	requestsTotal = descriptor("requests_total", "Requests, those of metadata included, by HTTP status; none where no answer came.", metric.Counter, metric.None, "status")
 	retriesTotal  = descriptor("retries_total", "Requests that repeated an earlier one.", metric.Counter, metric.None)
 	batchesTotal  = descriptor("batches_total", "Batches brought to their end.", metric.Counter, metric.None)
 	samplesTotal  = descriptor("samples_sent_total", "Samples in requests, repeats included.", metric.Counter, metric.None)

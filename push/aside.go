@@ -23,8 +23,9 @@ func (l *lane) aside(ctx context.Context, p *protocol, packed []byte) answer {
 func (l *lane) betweenBatches(ctx context.Context) {
 	s := l.s
 	n := s.receiver.state()
-	if n.proto == protocolV2 || !n.confirmed || s.report.inTrouble() || s.backoff.left() > 0 || ctx.Err() != nil {
+	if l.out.Delivered == 0 || n.proto == protocolV2 || !n.confirmed || s.report.inTrouble() || s.backoff.left() > 0 || ctx.Err() != nil {
 		return
 	}
-	l.describe(ctx, n.proto)
+	l.tryZstd(ctx)
+	l.describe(ctx, s.receiver.state().proto)
 }

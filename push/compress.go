@@ -40,7 +40,7 @@ func (p *packer) pack(encoding string, body []byte) []byte {
 	if p.zstd == nil {
 		var err error
 		p.zstd, err = zstd.NewWriter(nil, zstd.WithEncoderConcurrency(1), zstd.WithLowerEncoderMem(true),
-			zstd.WithWindowSize(zstdWindow), zstd.WithEncoderCRC(false))
+			zstd.WithWindowSize(zstdWindow), zstd.WithEncoderCRC(false), zstd.WithZeroFrames(true))
 		if err != nil {
 			panic(err) // wrong options
 		}

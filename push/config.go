@@ -24,7 +24,7 @@ type Config struct {
 	Headers               map[string]string `yaml:"headers"`                  // sent with each request; they may be secrets
 	WriteRelabelConfigs   []*relabel.Config `yaml:"write_relabel_configs"`    // as in Prometheus, before sending
 	ProtobufMessage       string            `yaml:"protobuf_message"`         // auto, io.prometheus.write.v2.Request or prometheus.WriteRequest
-	Compression           string            `yaml:"compression"`              // snappy, or zstd where the receiver is VictoriaMetrics
+	Compression           string            `yaml:"compression"`              // auto: zstd where a receiver of 1.0 takes it; snappy, or zstd where the receiver is VictoriaMetrics
 	FlushInterval         model.Duration    `yaml:"flush_interval"`           // rounds wait at most this long to share a request; 15s to 30s on metered links
 	Order                 string            `yaml:"order"`                    // fifo, or live_first for receivers that take samples out of order
 	OnRefusal             string            `yaml:"on_refusal"`               // split: find what is wrong with a refused batch; drop: give all of it up
@@ -41,6 +41,7 @@ const (
 	MessageV1   = "prometheus.WriteRequest"
 	MessageV2   = "io.prometheus.write.v2.Request"
 
+	CompressionAuto   = "auto" // snappy, and zstd where 1.0 is spoken and an empty request by it is taken
 	CompressionSnappy = "snappy"
 	CompressionZstd   = "zstd" // VictoriaMetrics only, and 1.0
 
@@ -56,7 +57,7 @@ func DefaultConfig() Config {
 	return Config{
 		RemoteTimeout:         model.Duration(30 * time.Second),
 		ProtobufMessage:       MessageAuto,
-		Compression:           CompressionSnappy,
+		Compression:           CompressionAuto,
 		FlushInterval:         model.Duration(5 * time.Second),
 		Order:                 OrderFIFO,
 		OnRefusal:             RefusalSplit,
@@ -94,7 +95,7 @@ func (c Config) Validate() error {
 		allowed    []string
 	}{
 		{"protobuf_message", c.ProtobufMessage, []string{MessageAuto, MessageV2, MessageV1}},
-		{"compression", c.Compression, []string{CompressionSnappy, CompressionZstd}},
+		{"compression", c.Compression, []string{CompressionAuto, CompressionSnappy, CompressionZstd}},
 		{"order", c.Order, []string{OrderFIFO, OrderLiveFirst}},
 		{"on_refusal", c.OnRefusal, []string{RefusalSplit, RefusalDrop}},
 	} {

@@ -51,7 +51,7 @@ func (l *lane) exchange(r *request, p *past) verdict {
 		p.silent = p.silent || v.silent
 		l.unsure = l.unsure || p.open()
 		v = s.learn(&a, v, r, fails)
-		if v.kind != retry && v.kind != smaller {
+		if v.kind != retry && v.kind != smaller && v.longest == 0 {
 			if !v.silent && v.kind != fallBack && v.kind != askV2 {
 				s.recovered()
 			}
@@ -64,7 +64,7 @@ func (l *lane) exchange(r *request, p *past) verdict {
 			s.report.trouble(a.class, v)
 			l.failed(a, v)
 		}
-		if v.kind == smaller {
+		if v.kind != retry {
 			return v
 		}
 	}
@@ -99,6 +99,9 @@ func (l *lane) timedOut(a *answer) {
 func (s *Sender) learn(a *answer, v verdict, r *request, fails int) verdict {
 	if a.dated {
 		s.report.clock(a.ahead)
+	}
+	if r.proto == protocolV1 && a.status > 0 && a.status/100 != 2 {
+		s.receiver.acquitZstd(a.status)
 	}
 	switch {
 	case v.kind == smaller:

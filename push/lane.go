@@ -175,7 +175,7 @@ func (l *lane) request(set []metric.Samples, r *request, p *past) (done int, ok 
 	case smaller: // the next one is built to the new size
 		return 0, true
 	case fallBack:
-		l.s.fellBack(r.proto, v.why)
+		l.s.fellBack(r.proto, v.status, v.why)
 		return 0, true
 	case askV2:
 		l.s.receiver.askAgain()
@@ -215,7 +215,7 @@ func (l *lane) tryV1(set []metric.Samples, v verdict, p *past) (done int, ok boo
 		case retry:
 			return 0, false
 		case accepted:
-			l.s.fellBack(protocolV2, v.why)
+			l.s.fellBack(protocolV2, v.status, v.why)
 			l.out.Delivered += r.samples
 			return r.taken, true
 		}

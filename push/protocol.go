@@ -38,21 +38,23 @@ type negotiation struct {
 	proto     *protocol
 	confirmed bool // the receiver has answered to proto as one that knows it
 	asked     time.Time
+	election
 }
 
 func newNegotiation(cfg Config) negotiation {
+	elected := election{elective: cfg.Compression == CompressionAuto}
 	switch {
-	case cfg.Compression == "zstd":
+	case cfg.Compression == CompressionZstd:
 		return negotiation{proto: protocolVM}
 	case cfg.ProtobufMessage == MessageV1:
-		return negotiation{proto: protocolV1}
+		return negotiation{proto: protocolV1, election: elected}
 	}
-	return negotiation{proto: protocolV2, auto: cfg.ProtobufMessage == MessageAuto}
+	return negotiation{proto: protocolV2, auto: cfg.ProtobufMessage == MessageAuto, election: elected}
 }
 
 // choose returns the protocol for a new request. Once a day that is 2.0 where the receiver did not know it.
 func (n *negotiation) choose(now time.Time) *protocol {
-	if n.auto && n.proto == protocolV1 && (now.Sub(n.asked) >= askAgain || now.Before(n.asked)) {
+	if n.auto && n.proto != protocolV2 && (now.Sub(n.asked) >= askAgain || now.Before(n.asked)) {
 		n.asked = now
 		return protocolV2
 	}
@@ -70,32 +72,48 @@ func (n *negotiation) confirm(p *protocol, now time.Time) bool {
 		return false
 	}
 	news := n.proto != p || !n.confirmed
-	n.proto, n.confirmed = p, true
+	n.proto, n.confirmed, n.doubt = p, true, 0
+	if p == protocolVM {
+		n.blamed = 0
+	}
+	if p == protocolV2 { // 1.0 is unsettled, and with it what it is compressed by
+		n.zstd, n.tried = false, time.Time{}
+	}
 	if p == protocolV2 && (news || now.Sub(n.asked) > askAgain/2) {
 		n.asked = now
 	}
 	return news
 }
 
-// fallBack goes on with 1.0 in its plain form; it tells whether that is news.
+// fallBack goes on with 1.0 where 2.0 is not known; it tells whether that is news.
 func (n *negotiation) fallBack(now time.Time) bool {
-	news := n.proto != protocolV1
-	n.proto, n.confirmed, n.asked = protocolV1, false, now
+	news := n.proto == protocolV2
+	n.proto, n.confirmed, n.asked = n.one(), false, now
 	return news
 }
 
 // The note that outlives a restart, within 64 bytes: "2.0 1763800000 450000" is the protocol, when it was found (Unix time), and the
-// size of body that the receiver takes (0: none learned).
+// size of body that the receiver takes (0: none learned). A fourth field is about zstd.
 
 func (n *negotiation) note(size int) string {
-	return fmt.Sprintf("%s %d %d", n.proto.name, n.asked.Unix(), size)
+	name := protocolV1.name
+	if n.proto == protocolV2 {
+		name = protocolV2.name
+	}
+	return fmt.Sprintf("%s %d %d%s", name, n.asked.Unix(), size, n.election.note())
 }
 
 // recall reads a note; one that it cannot read, or that the configuration overrules, leaves things as they are.
 func (n *negotiation) recall(note string, now time.Time) (size int) {
 	f := strings.Fields(note)
-	if len(f) != 3 {
+	if len(f) < 3 || len(f) > 4 {
 		return 0
+	}
+	if len(f) == 4 {
+		n.election.recall(f[3], now)
+	}
+	if n.proto == protocolV1 { // the only one that may be used
+		n.proto = n.one()
 	}
 	at, err1 := strconv.ParseInt(f[1], 10, 64)
 	size, err2 := strconv.Atoi(f[2])
@@ -105,7 +123,7 @@ func (n *negotiation) recall(note string, now time.Time) (size int) {
 	if n.auto {
 		switch f[0] {
 		case protocolV1.name:
-			n.proto, n.asked = protocolV1, time.Unix(at, 0)
+			n.proto, n.asked = n.one(), time.Unix(at, 0)
 		case protocolV2.name:
 			n.confirmed, n.asked = true, time.Unix(at, 0)
 		}

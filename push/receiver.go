@@ -98,6 +98,40 @@ func (r *receiver) fallBack() (news bool) {
 	return r.negotiation.fallBack(r.wall())
 }
 
+func (r *receiver) zstdDue() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.negotiation.zstdDue(r.wall())
+}
+
+// askedForZstd notes whether the receiver takes zstd, and where not, whether that may be a passing trouble. It tells whether data
+// goes by zstd now.
+func (r *receiver) askedForZstd(taken, passing bool) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if !taken {
+		r.negotiation.put(passing, r.wall())
+		return false
+	}
+	r.zstdTaken(r.wall())
+	if !r.limits.samples.reduced(protocolV1.samples) { // what snappy has grown to is less than what zstd begins with
+		r.limits.samples = bound{taken: r.limits.samples.taken}
+	}
+	return r.proto == protocolVM
+}
+
+func (r *receiver) giveUpZstd(status int) (news bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.negotiation.giveUpZstd(status, r.wall())
+}
+
+func (r *receiver) acquitZstd(status int) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.negotiation.acquitZstd(status)
+}
+
 // silentAgain notes a 2xx that does not say what was written, and tells whether it is time to ask who answers.
 func (r *receiver) silentAgain(now time.Time) bool {
 	r.mu.Lock()

@@ -21,6 +21,7 @@ type reporter struct {
 	aged    time.Time // when tooOld was said
 	last    string    // refusal
 	skewed  bool      // the clocks differ, and that was said
+	packing time.Time // when a change of compression was logged
 	reduced bool      // requests are smaller than they might be, and that was said
 }
 
@@ -143,6 +144,17 @@ func (r *reporter) renamed(samples int, age time.Duration) {
 func (r *reporter) idle(forgotten, limit time.Duration) {
 	r.log.Warn("something on the way, like a NAT gateway, forgets connections that are idle; they are closed before, for a day", "idle",
 		forgotten.Round(100*time.Millisecond), "closed_after", limit.Round(100*time.Millisecond))
+}
+
+// compression logs a change of it, unless one was logged lately: what makes it fail may come and go.
+func (r *reporter) compression(what, why string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if !r.packing.IsZero() && time.Since(r.packing) < time.Hour {
+		return
+	}
+	r.packing = time.Now()
+	r.log.Info(what, "answer", why)
 }
 
 func (r *reporter) inTrouble() bool {

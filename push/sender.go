@@ -111,14 +111,19 @@ func (s *Sender) drain(ctx, hard context.Context, l *lane) {
 func (s *Sender) circumstances(r *request, a *answer, unsure bool) circumstances {
 	n := s.receiver.state()
 	return circumstances{
-		proto: r.proto, samples: r.samples, auto: n.auto, askable: r.proto == protocolV1 && (n.proto == protocolV2 || n.askable(s.wall())), confirmed: n.confirmed && n.proto == r.proto,
+		elective: r.proto == protocolVM && n.elective,
+		proto:    r.proto, samples: r.samples, auto: n.auto, askable: r.proto == protocolV1 && (n.proto == protocolV2 || n.askable(s.wall())), confirmed: n.confirmed && n.proto == r.proto,
 		unsure: unsure, strict: s.cfg.OnRefusal == RefusalDrop, trusted: s.receiver.trusts(a.kind),
 	}
 }
 
-// fellBack goes on with 1.0 where the receiver did not know p.
-func (s *Sender) fellBack(p *protocol, why string) {
-	if s.receiver.fallBack() {
+// fellBack goes on with 1.0 where the receiver did not know p, and with its plain form where that is the other one.
+func (s *Sender) fellBack(p *protocol, status int, why string) {
+	if p == protocolVM {
+		if s.receiver.giveUpZstd(status) {
+			s.report.compression("zstd fails; going on with snappy", why)
+		}
+	} else if s.receiver.fallBack() {
 		s.report.log.Info("the receiver does not know the protocol; going on with 1.0", "protocol", p.name, "answer", why)
 	}
 	s.source.SetNote(s.receiver.note())

@@ -152,8 +152,17 @@ func decodeRequest(t testing.TB, h http.Header, packed []byte) received {
 	return x
 }
 
-// ok answers that all was written.
+// asksForZstd tells the question whether the receiver takes it.
+func (x received) asksForZstd() bool {
+	return x.aside() && len(x.families) == 0 && x.header.Get("Content-Encoding") == "zstd"
+}
+
+// ok answers that all was written, as a receiver that takes zstd only where it is demanded.
 func ok(w http.ResponseWriter, _ *http.Request, x received) {
+	if x.asksForZstd() {
+		w.WriteHeader(http.StatusUnsupportedMediaType)
+		return
+	}
 	if x.v2 {
 		w.Header().Set("X-Prometheus-Remote-Write-Samples-Written", strconv.Itoa(x.n))
 	}
@@ -177,6 +186,10 @@ type tsdb struct {
 }
 
 func (d *tsdb) answer(w http.ResponseWriter, r *http.Request, x received) {
+	if x.asksForZstd() {
+		w.WriteHeader(http.StatusUnsupportedMediaType)
+		return
+	}
 	d.mu.Lock()
 	if d.last == nil {
 		d.last, d.lastV, d.all = map[string]int64{}, map[string]float64{}, map[string][]int64{}

@@ -75,7 +75,7 @@ func (l *lane) ask(set []metric.Samples, p past) (refused []metric.Samples, ok b
 		case retry:
 			return nil, false
 		case fallBack:
-			l.s.fellBack(r.proto, v.why)
+			l.s.fellBack(r.proto, v.status, v.why)
 			continue
 		case askV2:
 			l.s.receiver.askAgain()

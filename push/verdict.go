@@ -27,7 +27,8 @@ type verdict struct {
 	kind    verdictKind
 	written int           // of accepted
 	why     string        // for people; empty where nothing is wrong
-	longest time.Duration // of retry: bound of the delay
+	longest time.Duration // of retry, and of what else is to wait: bound of the delay
+	status  int           // of fallBack
 
 	stranger bool // it is not the receiver that answers
 	silent   bool // the answer was a 2xx nevertheless: the receiver may have the samples
@@ -39,6 +40,7 @@ type circumstances struct {
 	samples   int
 	auto      bool // 1.0 may be tried where the receiver does not know 2.0
 	askable   bool // the request is in 1.0, and 2.0 is in use, or was not asked for lately
+	elective  bool // the request is compressed by zstd, which nobody demands
 	confirmed bool // the receiver has shown that it knows the protocol
 	unsure    bool // an earlier attempt at this very request may have got through
 	strict    bool // on_refusal: drop, the letter of the specification
@@ -75,6 +77,12 @@ func judge(a answer, c circumstances) verdict {
 	}
 	knows := c.confirmed || !(v2 && c.auto || c.proto == protocolVM)
 	switch {
+	case c.elective && !overload(a.status): // perhaps that is to blame
+		v := verdict{kind: fallBack, why: why, status: a.status}
+		if a.status/100 == 5 {
+			v.longest = backoffBusy
+		}
+		return v
 	case a.status/100 == 5 || a.status == http.StatusTooManyRequests:
 		return verdict{kind: retry, why: why, longest: backoffBusy}
 	case a.status == http.StatusUnsupportedMediaType && (v2 && c.auto || c.proto == protocolVM):

@@ -34,9 +34,10 @@ func (b *bound) at(safe int) int {
 	return b.limit
 }
 
-// trial tells whether a size is an attempt to grow: it has failed before, or nobody knows that it is taken.
+// trial tells whether a size is an attempt to grow: it has failed before, or nobody knows that it is taken, and it is beyond what
+// nobody minds, or something larger has failed.
 func (b *bound) trial(size, safe int) bool {
-	return b.wall > 0 && 4*size > 3*b.wall || size > safe && size > b.taken
+	return b.wall > 0 && 4*size > 3*b.wall || size > b.taken && (size > safe || b.wall > 0)
 }
 
 // patience is how many failures of a request of that size it takes to think of its size. One is enough for a trial and in a fall.

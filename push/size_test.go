@@ -420,6 +420,13 @@ func TestBound(t *testing.T) {
 	}
 
 	b = bound{}
+	step("taken", 400, true, 1000)
+	step("a larger one failed", 900, false, 450)
+	step("taken again", 400, true, 450)
+	check(t, "patience with what was taken", b.patience(400, safe), cutAfter)
+	check(t, "patience between that and what failed", b.patience(450, safe), 1)
+
+	b = bound{}
 	for n := safe; n > 1; n /= 2 { // an outage
 		b.failed(n, 1, safe, now)
 	}

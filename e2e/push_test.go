@@ -303,6 +303,51 @@ func TestOldPrometheusByFallback(t *testing.T) {
 	if note := r.reader.Note(); !strings.HasPrefix(note, "1.0 ") {
 		t.Errorf("note %q", note)
 	}
+	if _, zstd := r.settle(t); zstd {
+		t.Error("it is said to take zstd")
+	}
+}
+
+// settle sends rounds until it has been found out whether the receiver takes zstd.
+func (r *route) settle(t *testing.T) (rounds int, zstd bool) {
+	t.Helper()
+	eventually(t, 30*time.Second, func() error {
+		rounds++
+		r.fill(1, time.Now(), time.Second)
+		r.drain(t)
+		f := strings.Fields(r.reader.Note())
+		if len(f) < 4 {
+			return fmt.Errorf("note %q", f)
+		}
+		zstd = f[3][0] == 'z'
+		return nil
+	})
+	return rounds, zstd
+}
+
+// Left to itself the agent finds out whether a VictoriaMetrics takes zstd (Debian's is too old), and every sample is there once.
+func TestVictoriaMetricsIsAskedForZstd(t *testing.T) {
+	address := free(t)
+	start(t, "victoria-metrics", "-httpListenAddr="+address, "-storageDataPath="+t.TempDir(), "-search.latencyOffset=0s")
+	eventually(t, 30*time.Second, func() error { _, err := get("http://" + address + "/health"); return err })
+	r := newRoute(t, "http://"+address+"/api/v1/write", push.MessageAuto, 200)
+	rounds, zstd := r.settle(t)
+	r.fill(30, time.Now().Add(-60*time.Second), time.Second)
+	want := 200 * (30 + rounds)
+	if st := r.drain(t); int(st.Delivered) != want || st.Refused > 0 {
+		t.Errorf("%+v", st)
+	}
+	if _, after := r.settle(t); after != zstd {
+		t.Errorf("by zstd before: %v, after: %v", zstd, after)
+	}
+	want += 200
+	eventually(t, 20*time.Second, func() error {
+		got, err := one(address, `sum(count_over_time(e2e_bytes_total[10m]))`)
+		if err == nil && int(got.Value.Value) != want {
+			err = fmt.Errorf("%v samples are there of %d", got.Value.Value, want)
+		}
+		return err
+	})
 }
 
 func TestVictoriaMetricsTakesBothCompressions(t *testing.T) {

@@ -51,10 +51,16 @@ func described() []metric.Ref {
 	return refs
 }
 
+// snappyV1 is 1.0 that asks for nothing else: what comes without samples is metadata.
+func snappyV1(c *Config) {
+	v1Only(c)
+	c.Compression = CompressionSnappy
+}
+
 // By 1.0 metadata goes by itself, once a minute, with each family once.
 func TestMetadataOf10(t *testing.T) {
-	for variant, change := range map[string]func(*Config){"1.0": v1Only, "zstd": variants["zstd"], "live_first": func(c *Config) {
-		v1Only(c)
+	for variant, change := range map[string]func(*Config){"1.0": snappyV1, "zstd": variants["zstd"], "live_first": func(c *Config) {
+		snappyV1(c)
 		c.Order = OrderLiveFirst
 	}} {
 		t.Run(variant, func(t *testing.T) {
@@ -107,7 +113,7 @@ func TestMetadataThatIsRefused(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				l := newLife(t, v1Only)
+				l := newLife(t, snappyV1)
 				late := time.Duration(0)
 				l.stand(func(w http.ResponseWriter, r *http.Request, x received) bool {
 					if !x.aside() {
@@ -155,7 +161,7 @@ func TestNoMetadataInTrouble(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				l := newLife(t, v1Only)
+				l := newLife(t, snappyV1)
 				stop := l.start()
 				l.rounds(12)
 				check(t, "before", l.asides, 1)

@@ -70,10 +70,10 @@ func (l *lane) exchange(r *request, p *past) verdict {
 	}
 }
 
-// paced puts a request of the backlog off. It returns false when soft ended first, unless a part of the batch has been delivered: that
-// would come again with the rest.
+// paced puts a request of the backlog off. It returns false when soft ended first, unless a part of the batch has been judged: were it
+// given back, that would come again with the rest.
 func (l *lane) paced() bool {
-	return !l.backlog || sleep(l.soft, l.s.pace.delay()) || l.out.Delivered > 0
+	return !l.backlog || sleep(l.soft, l.s.pace.delay()) || l.out.Delivered+l.out.Refused+l.out.Uncertain > 0
 }
 
 // timeout is how long the next request may take: up to four times what is configured, where answers do not come in time. The line

@@ -275,64 +275,6 @@ func TestDrainAfterALongOutageBeginsLate(t *testing.T) {
 	}
 }
 
-func TestStop(t *testing.T) {
-	for name, c := range map[string]struct {
-		answer  func(w http.ResponseWriter, r *http.Request, x received)
-		longest time.Duration
-		drained bool
-	}{
-		"healthy":     {ok, time.Second, true},
-		"backing off": {func(w http.ResponseWriter, r *http.Request, x received) { w.WriteHeader(503) }, 0, false},
-		"slow": {func(w http.ResponseWriter, r *http.Request, x received) {
-			sleep(r.Context(), 2*time.Second)
-			ok(w, r, x)
-		}, lastDrain, false},
-	} {
-		t.Run(name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				s := newSetup(t, config("http://x", func(c *Config) { c.FlushInterval = model.Duration(10 * time.Second) }))
-				n := 0
-				s.through(t, func(w http.ResponseWriter, r *http.Request, x received) { n++; c.answer(w, r, x) })
-				s.source.split = true
-				s.source.fill(series(10), 1, time.Now(), time.Second)
-				stop := s.start()
-				time.Sleep(5500 * time.Millisecond)
-				s.source.fill(series(10), 10, time.Now(), time.Second)
-				time.Sleep(time.Millisecond)
-				before, begin := n, time.Now()
-				stop()
-				if d := time.Since(begin); d > c.longest {
-					t.Errorf("took %v", d)
-				}
-				check(t, "drained", s.drained(), c.drained)
-				if name == "backing off" {
-					check(t, "requests after the stop", n-before, 0)
-				}
-			})
-		})
-	}
-}
-
-// A batch of which a part got through before a stop must come again as one that may be known.
-func TestStopInTheMiddleOfABatch(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		s := newSetup(t, config("http://x", v1Only))
-		n := 0
-		s.through(t, func(w http.ResponseWriter, r *http.Request, x received) {
-			if n++; n > 1 {
-				w.WriteHeader(503)
-				return
-			}
-			ok(w, r, x)
-		})
-		s.source.fill(series(maxSeries+100), 1, time.Now(), time.Second)
-		stop := s.start()
-		time.Sleep(time.Minute)
-		stop()
-		check(t, "last word to the source", s.source.fails[len(s.source.fails)-1], true)
-	})
-}
-
 func TestLiveFirst(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newSetup(t, config("http://x", func(c *Config) {

@@ -234,9 +234,12 @@ func (l *ledger) everyRoundOnce(t testing.TB, agents int) {
 	for probe, series := range single {
 		want := total(l.points(t, `"headend_agent_probe_runs_total"`, `probe="`+probe+`"`)) -
 			total(l.points(t, `"headend_agent_probe_runs_failed_total"`, `probe="`+probe+`"`))
-		if n := len(l.points(t, `__name__="`+series+`"`)); want == 0 || float64(n) < want {
-			t.Errorf("%s: %d samples of %v runs", series, n, want)
-		}
+		eventually(t, 30*time.Second, func() error { // the last of these runs may be some requests behind
+			if n := len(l.points(t, `__name__="`+series+`"`)); want == 0 || float64(n) < want {
+				return fmt.Errorf("%s: %d samples of %v runs", series, n, want)
+			}
+			return nil
+		})
 	}
 	for _, loss := range []string{"dropped", "refused", "uncertain", "repeated"} {
 		for name, samples := range l.of(`"headend_agent_remote_write_samples_` + loss + `_total"`) {

@@ -39,10 +39,10 @@ func TestInsideShrinkingTarget(t *testing.T) {
 		if answer < 4 {
 			return 9000
 		}
-		return 20
+		return 20 + answer%10 // the lists of series that come now are new ones
 	})
 	a := startAgent(t, config(l.address)+"probes:\n  scrape: [{job_name: wide, url: "+target+"}]\n")
-	l.has(t, 20)
+	l.has(t, 25)
 	a.lives(t)
 	l.stand(down)
 	time.Sleep(3 * time.Second)

@@ -151,3 +151,30 @@ func TestInsideFullRuntimeDirectory(t *testing.T) {
 		t.Errorf("the killed agent's last round is number %v, and its page had shown number %v", reached, want)
 	}
 }
+
+// A kernel that finds its disk broken goes on with it read-only, whoever has files open for writing there.
+func TestReadOnlyRemountInVM(t *testing.T) {
+	t.Parallel()
+	inVM(t, "TestInsideReadOnlyRemount", "", agentToo(t))
+}
+
+func TestInsideReadOnlyRemount(t *testing.T) {
+	insideVM(t)
+	runtimeDir(t)
+	l := startLedger(t)
+	l.stand(down)
+	a := startAgent(t, hurried(l.address))
+	a.page(t, "\nheadend_agent_buffer_commits_total 0\n", false, time.Minute)
+	a.page(t, onDisk, true, time.Minute)
+	if err := os.WriteFile("/proc/sysrq-trigger", []byte("u"), 0); err != nil {
+		t.Fatal(err)
+	}
+	a.page(t, inMemory, true, time.Minute)
+	time.Sleep(4 * time.Second)
+	must(t, nil, "mount", "-o", "remount,rw", "/")
+	a.page(t, onDisk, true, retried)
+	time.Sleep(4 * time.Second)
+	a.reboot(t)
+	l.stand(nil)
+	l.everyRoundOnce(t, 2)
+}

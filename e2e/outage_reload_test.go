@@ -46,7 +46,7 @@ func TestReloadsInAnOutage(t *testing.T) {
 	l.everyRoundOnce(t, 1)
 }
 
-// wide serves so many series, each with the number of the answer as its value.
+// wide serves so many series, with values that hardly compress.
 func wide(t testing.TB, series func(answer int) int) (url string) {
 	answers := 0
 	target := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {

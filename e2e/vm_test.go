@@ -41,7 +41,7 @@ func inVM(t *testing.T, inside, disk string, files ...string) {
 		t.Fatal(err)
 	}
 	script := filepath.Join(t.TempDir(), "script")
-	text := "cd /run/job && chmod +x e2e.test bin/* && INSIDE_VM=1 PATH=$PWD/bin:$PATH ./e2e.test -test.v -test.timeout 15m -test.run '^" + inside + "$'\n"
+	text := "cd /run/job && chmod +x e2e.test bin/* && INSIDE_VM=1 AGENT=bin/headend-agent PATH=$PWD/bin:$PATH ./e2e.test -test.v -test.timeout 15m -test.run '^" + inside + "$'\n"
 	if err := os.WriteFile(script, []byte(text), 0o644); err != nil {
 		t.Fatal(err)
 	}
@@ -61,6 +61,15 @@ func inVM(t *testing.T, inside, disk string, files ...string) {
 	if !strings.Contains(out, "--- PASS: "+inside) {
 		t.Errorf("%s has not passed inside", inside)
 	}
+}
+
+// agentToo is the agent for inVM, where a test needs it and no more of its package.
+func agentToo(t testing.TB) string { return agentBinary(t) + ":bin/headend-agent" }
+
+// hurried is a configuration for an emulated machine, which has time for few probes in a hurry, of a destination that is down for long.
+func hurried(write string, lines ...string) string {
+	return strings.Replace(commitOften(config(write, lines...)), "interval: 1s}", "interval: 10s}", 1) +
+		"probes:\n  loadavg: {interval: 2s}\n  memory: {interval: 2s}\n  agent: {interval: 2s}\n"
 }
 
 // insideVM skips what would harm any other machine.

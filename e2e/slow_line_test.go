@@ -1,0 +1,59 @@
+package e2e
+
+import (
+	"os"
+	"os/exec"
+	"strings"
+	"testing"
+	"time"
+)
+
+// lines are as netem has them. They go through the loopback device, so each way has half of the delay, and both share the rate. A queue
+// is no longer than that of a cheap modem.
+var lines = map[string]string{
+	"lossy": "rate 319kbit loss 5% delay 150ms limit 50",
+	"8kbit": "rate 8kbit delay 50ms limit 8",
+}
+
+// After an outage, a backlog that would take longer than a request may goes through a slow line, or a bad one.
+func TestSlowLines(t *testing.T) {
+	t.Parallel()
+	needRoot(t)
+	if _, err := exec.Command("unshare", "-n", "tc", "qdisc", "add", "dev", "lo", "root", "netem", "delay", "1ms").CombinedOutput(); err != nil {
+		if os.Getenv("INSIDE_VM") != "" {
+			t.Fatal(err)
+		}
+		inVM(t, "TestSlowLines", "", agentToo(t)) // its kernel has netem
+		return
+	}
+	for name := range lines {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			inNamespace(t, "TestInsideSlowLine", "LINE="+name)
+		})
+	}
+}
+
+func TestInsideSlowLine(t *testing.T) {
+	insideNamespace(t)
+	l := startLedger(t, func(l *ledger) { l.lossy = true })
+	const rounds = 10
+	target := wide(t, func(answer int) int {
+		if answer > rounds {
+			return 1
+		}
+		return 400
+	})
+	yaml := hurried(l.address, "remote_timeout: 10s", "write_relabel_configs: [{source_labels: [__name__], action: keep, "+
+		"regex: 'node_load1|node_memory_MemFree_bytes|headend_agent_probe_runs_(failed_)?total|headend_agent_remote_write_samples_.+|wide'}]")
+	yaml = strings.Replace(yaml, "flush_interval: 1s", "flush_interval: 10s", 1)
+	startAgent(t, yaml+"  scrape: [{job_name: wide, url: "+target+", interval: 2s}]\n")
+	l.has(t, 1)
+	l.stand(down)
+	time.Sleep(2 * rounds * time.Second)
+	must(t, nil, "ip", "link", "set", "lo", "mtu", "1500", "gso_max_segs", "1")
+	must(t, nil, "tc", append(strings.Fields("qdisc add dev lo root netem"), strings.Fields(lines[os.Getenv("LINE")])...)...)
+	l.stand(nil)
+	l.fresh(t, 8*time.Minute)
+	l.everyRoundOnce(t, 1)
+}

@@ -1,9 +1,12 @@
 package e2e
 
 import (
+	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -152,7 +155,8 @@ func TestInsideFullRuntimeDirectory(t *testing.T) {
 	}
 }
 
-// A kernel that finds its disk broken goes on with it read-only, whoever has files open for writing there.
+// A kernel that finds its disk broken goes on with it read-only, whoever has files open for writing there. That happens while all is
+// well and the ring is not used; then comes an outage.
 func TestReadOnlyRemountInVM(t *testing.T) {
 	t.Parallel()
 	inVM(t, "TestInsideReadOnlyRemount", "", agentToo(t))
@@ -162,13 +166,20 @@ func TestInsideReadOnlyRemount(t *testing.T) {
 	insideVM(t)
 	runtimeDir(t)
 	l := startLedger(t)
-	l.stand(down)
 	a := startAgent(t, hurried(l.address))
-	a.page(t, "\nheadend_agent_buffer_commits_total 0\n", false, time.Minute)
+	l.has(t, 2)
 	a.page(t, onDisk, true, time.Minute)
 	if err := os.WriteFile("/proc/sysrq-trigger", []byte("u"), 0); err != nil {
 		t.Fatal(err)
 	}
+	eventually(t, time.Minute, func() error {
+		err := os.WriteFile(a.config+".new", nil, 0o600)
+		if !errors.Is(err, syscall.EROFS) {
+			return fmt.Errorf("the disk is not read-only: %v", err)
+		}
+		return nil
+	})
+	l.stand(down)
 	a.page(t, inMemory, true, time.Minute)
 	time.Sleep(4 * time.Second)
 	must(t, nil, "mount", "-o", "remount,rw", "/")

@@ -178,10 +178,18 @@ func (l *ledger) points(t testing.TB, pieces ...string) (points []point) {
 	return points
 }
 
-// rounds are the points of ownRuns.
+// rounds are the points of ownRuns, less the runs that have failed: one that is given up on a loaded machine has no round.
 func (l *ledger) rounds(t testing.TB) []point {
 	t.Helper()
-	return l.points(t, `"headend_agent_probe_runs_total"`, `probe="agent"`)
+	failed := map[int64]float64{}
+	for _, p := range l.points(t, `"headend_agent_probe_runs_failed_total"`, `probe="agent"`) {
+		failed[p.Ms] = p.Value
+	}
+	points := l.points(t, `"headend_agent_probe_runs_total"`, `probe="agent"`)
+	for i := range points {
+		points[i].Value -= failed[points[i].Ms]
+	}
+	return points
 }
 
 // has waits until so many of the agent's rounds about itself have come.
@@ -232,14 +240,7 @@ func (l *ledger) everyRoundOnce(t testing.TB, agents int) {
 		}
 	}
 	for probe, series := range single {
-		want := total(l.points(t, `"headend_agent_probe_runs_total"`, `probe="`+probe+`"`)) -
-			total(l.points(t, `"headend_agent_probe_runs_failed_total"`, `probe="`+probe+`"`))
-		eventually(t, 30*time.Second, func() error { // the last of these runs may be some requests behind
-			if n := len(l.points(t, `__name__="`+series+`"`)); want == 0 || float64(n) < want {
-				return fmt.Errorf("%s: %d samples of %v runs", series, n, want)
-			}
-			return nil
-		})
+		l.complete(t, probe, series)
 	}
 	for _, loss := range []string{"dropped", "refused", "uncertain", "repeated"} {
 		for name, samples := range l.of(`"headend_agent_remote_write_samples_` + loss + `_total"`) {
@@ -251,6 +252,19 @@ func (l *ledger) everyRoundOnce(t testing.TB, agents int) {
 			}
 		}
 	}
+}
+
+// complete wants a sample of a series for each run of a probe; the last of them may be some requests behind.
+func (l *ledger) complete(t testing.TB, probe, series string) {
+	t.Helper()
+	runs := func(what string) float64 { return total(l.points(t, `"headend_agent_probe_runs_`+what+`"`, `probe="`+probe+`"`)) }
+	want := runs("total") - runs("failed_total")
+	eventually(t, time.Minute, func() error {
+		if n := len(l.points(t, `__name__="`+series+`"`)); want == 0 || float64(n) < want {
+			return fmt.Errorf("%s: %d samples of %v runs", series, n, want)
+		}
+		return nil
+	})
 }
 
 // total is what a counter has counted that begins at 0 again with each agent.

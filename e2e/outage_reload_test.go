@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"fmt"
+	"math/rand/v2"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -46,13 +47,14 @@ func TestReloadsInAnOutage(t *testing.T) {
 	l.everyRoundOnce(t, 1)
 }
 
-// wide serves so many series, with values that hardly compress.
+// wide serves so many series whose values do not compress.
 func wide(t testing.TB, series func(answer int) int) (url string) {
 	answers := 0
 	target := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "text/plain; version=0.0.4")
+		fmt.Fprintln(w, "first", answers)
 		for i := range series(answers) {
-			fmt.Fprintf(w, "wide{n=\"%d\"} %d\n", i, answers)
+			fmt.Fprintf(w, "wide{n=\"%d\"} %v\n", i, rand.Float64())
 		}
 		answers++
 	}))
@@ -84,11 +86,5 @@ func TestReloadInADrain(t *testing.T) {
 	}
 	a.reload(t)
 	l.everyRoundOnce(t, 1)
-	for name, samples := range l.of(`__name__="wide"`) {
-		for i := range samples {
-			if i > 0 && samples[i].value != samples[i-1].value+1 {
-				t.Fatalf("%s: %v comes after %v", name, samples[i].value, samples[i-1].value)
-			}
-		}
-	}
+	l.complete(t, "scrape", "first")
 }

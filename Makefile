@@ -34,10 +34,11 @@ SIM_SEED ?= new
 sim:
 	SIM_LIVES=$(SIM_LIVES) SIM_SEED=$(SIM_SEED) go test -count=1 -timeout 0 -v -run '^Test(Lives|Regressions)$$' ./internal/sim
 
-# The real agent against the real node_exporter, Prometheus and VictoriaMetrics; packages are installed where they are missing.
+# The real agent against the real node_exporter, Prometheus and VictoriaMetrics; packages are installed where they are missing. Those
+# of the tests that wait for minutes for what the agent tries again do so together, whatever the number of processors.
 e2e: build
 	e2e/install
-	cd e2e && AGENT=$(CURDIR)/$(BINARY) go test -count=1 -timeout 60m -v ./...
+	cd e2e && AGENT=$(CURDIR)/$(BINARY) go test -count=1 -timeout 60m -parallel 8 -v ./...
 
 lint:
 	@test -z "$$(gofmt -l . | tee /dev/stderr)"

@@ -257,7 +257,9 @@ func (l *ledger) everyRoundOnce(t testing.TB, agents int) {
 // complete wants a sample of a series for each run of a probe; the last of them may be some requests behind.
 func (l *ledger) complete(t testing.TB, probe, series string) {
 	t.Helper()
-	runs := func(what string) float64 { return total(l.points(t, `"headend_agent_probe_runs_`+what+`"`, `probe="`+probe+`"`)) }
+	runs := func(what string) float64 {
+		return total(l.points(t, `"headend_agent_probe_runs_`+what+`"`, `probe="`+probe+`"`))
+	}
 	want := runs("total") - runs("failed_total")
 	eventually(t, time.Minute, func() error {
 		if n := len(l.points(t, `__name__="`+series+`"`)); want == 0 || float64(n) < want {

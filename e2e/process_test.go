@@ -157,7 +157,7 @@ func restartAgent(t testing.TB, file string, flags ...string) *agent {
 	t.Helper()
 	a := &agent{address: free(t), config: file}
 	a.process = start(t, agentBinary(t), append([]string{"run", "--config.file=" + file, "--web.listen-address=" + a.address}, flags...)...)
-	eventually(t, 10*time.Second, func() error { _, err := get("http://" + a.address + "/-/ready"); return err })
+	eventually(t, time.Minute, func() error { _, err := get("http://" + a.address + "/-/ready"); return err })
 	return a
 }
 

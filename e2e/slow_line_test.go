@@ -1,6 +1,8 @@
 package e2e
 
 import (
+	"fmt"
+	"math/rand/v2"
 	"os"
 	"os/exec"
 	"strings"
@@ -37,23 +39,38 @@ func TestSlowLines(t *testing.T) {
 func TestInsideSlowLine(t *testing.T) {
 	insideNamespace(t)
 	l := startLedger(t, func(l *ledger) { l.lossy = true })
-	const rounds = 10
-	target := wide(t, func(answer int) int {
-		if answer > rounds {
-			return 1
-		}
-		return 400
-	})
 	yaml := hurried(l.address, "remote_timeout: 10s", "write_relabel_configs: [{source_labels: [__name__], action: keep, "+
 		"regex: 'node_load1|node_memory_MemFree_bytes|headend_agent_probe_runs_(failed_)?total|headend_agent_remote_write_samples_.+|wide'}]")
 	yaml = strings.Replace(yaml, "flush_interval: 1s", "flush_interval: 10s", 1)
-	startAgent(t, yaml+"  scrape: [{job_name: wide, url: "+target+", interval: 2s}]\n")
+	dir := t.TempDir() // the line's device is that of a target, too: a file is none
+	startAgent(t, yaml+"  textfile: {directories: ["+dir+"], interval: 2s}\n")
 	l.has(t, 1)
 	l.stand(down)
-	time.Sleep(2 * rounds * time.Second)
+	for range 20 {
+		writeWide(t, dir, 300)
+		time.Sleep(time.Second)
+	}
+	if err := os.Remove(dir + "/wide.prom"); err != nil {
+		t.Fatal(err)
+	}
 	must(t, nil, "ip", "link", "set", "lo", "mtu", "1500", "gso_max_segs", "1")
 	must(t, nil, "tc", append(strings.Fields("qdisc add dev lo root netem"), strings.Fields(lines[os.Getenv("LINE")])...)...)
 	l.stand(nil)
 	l.fresh(t, 8*time.Minute)
 	l.everyRoundOnce(t, 1)
+}
+
+// writeWide writes so many series whose values do not compress.
+func writeWide(t *testing.T, dir string, series int) {
+	t.Helper()
+	var b strings.Builder
+	for i := range series {
+		fmt.Fprintf(&b, "wide{n=\"%d\"} %v\n", i, rand.Float64())
+	}
+	if err := os.WriteFile(dir+"/new", []byte(b.String()), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Rename(dir+"/new", dir+"/wide.prom"); err != nil {
+		t.Fatal(err)
+	}
 }

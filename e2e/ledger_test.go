@@ -188,9 +188,11 @@ func (l *ledger) rounds(t testing.TB) []point {
 	for _, p := range l.points(t, `"headend_agent_probe_runs_failed_total"`, `probe="agent"`) {
 		failed[p.Ms] = p.Value
 	}
-	points := l.points(t, `"headend_agent_probe_runs_total"`, `probe="agent"`)
-	for i := range points {
-		points[i].Value -= failed[points[i].Ms]
+	var points []point
+	for _, p := range l.points(t, `"headend_agent_probe_runs_total"`, `probe="agent"`) {
+		if f, known := failed[p.Ms]; known { // else that comes with the next request
+			points = append(points, point{p.Ms, p.Value - f})
+		}
 	}
 	return points
 }
@@ -263,8 +265,8 @@ func (l *ledger) complete(t testing.TB, probe, series string) {
 	runs := func(what string) float64 {
 		return total(l.points(t, `"headend_agent_probe_runs_`+what+`"`, `probe="`+probe+`"`))
 	}
-	want := runs("total") - runs("failed_total")
 	eventually(t, time.Minute, func() error {
+		want := runs("total") - runs("failed_total")
 		if n := len(l.points(t, `__name__="`+series+`"`)); want == 0 || float64(n) < want {
 			return fmt.Errorf("%s: %d samples of %v runs", series, n, want)
 		}

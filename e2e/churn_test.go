@@ -9,8 +9,8 @@ import (
 	"time"
 )
 
-// Series come and go until the buffer's dictionary begins anew, with rounds in the WAL, while all is delivered; and one day the agent
-// is killed in an outage.
+// Series come and go until the buffer's dictionary begins anew, with rounds in the WAL, while all is delivered; and
+// one day the agent is killed in an outage.
 func TestSeriesChurn(t *testing.T) {
 	for _, inside := range []string{"TestInsideShrinkingTarget", "TestInsideContainers"} {
 		t.Run(inside, func(t *testing.T) {

@@ -6,7 +6,8 @@ import (
 	"time"
 )
 
-// The clock goes a day ahead and comes back, and nothing is delivered between: every round has the time that it was measured at.
+// The clock goes a day ahead and comes back, and nothing is delivered between: every round has the time that it was
+// measured at.
 func TestClockStepsTwiceInVM(t *testing.T) {
 	t.Parallel()
 	inVM(t, "TestInsideClockSteps", "", agentToo(t))

@@ -81,8 +81,8 @@ func (a *agent) reboot(t *testing.T) *agent {
 	return restartAgent(t, a.config)
 }
 
-// The disk is full when the agent starts for the first time, while the receiver is down. When there is room, the disk is used: a
-// reboot costs nothing.
+// The disk is full when the agent starts for the first time, while the receiver is down. When there is room, the disk
+// is used: a reboot costs nothing.
 func TestInsideFullDisk(t *testing.T) {
 	insideNamespace(t)
 	runtimeDir(t)
@@ -155,8 +155,8 @@ func TestInsideFullRuntimeDirectory(t *testing.T) {
 	}
 }
 
-// A kernel that finds its disk broken goes on with it read-only, whoever has files open for writing there. That happens while all is
-// well and the ring is not used; then comes an outage.
+// A kernel that finds its disk broken goes on with it read-only, whoever has files open for writing there. That
+// happens while all is well and the ring is not used; then comes an outage.
 func TestReadOnlyRemountInVM(t *testing.T) {
 	t.Parallel()
 	inVM(t, "TestInsideReadOnlyRemount", "", agentToo(t))

@@ -18,8 +18,8 @@ import (
 	writev2 "github.com/prometheus/prometheus/prompb/io/prometheus/write/v2"
 )
 
-// ledger is a receiver that keeps every sample in the order in which they came. Prometheus takes a sample twice without a word; here
-// it shows. Something else may stand before it for a while.
+// ledger is a receiver that keeps every sample in the order in which they came. Prometheus takes a sample twice
+// without a word; here it shows. Something else may stand before it for a while.
 type ledger struct {
 	address string
 
@@ -181,7 +181,8 @@ func (l *ledger) points(t testing.TB, pieces ...string) (points []point) {
 	return points
 }
 
-// rounds are the points of ownRuns, less the runs that have failed: one that is given up on a loaded machine has no round.
+// rounds are the points of ownRuns, less the runs that have failed: one that is given up on a loaded machine has no
+// round.
 func (l *ledger) rounds(t testing.TB) []point {
 	t.Helper()
 	failed := map[int64]float64{}
@@ -218,7 +219,8 @@ func (l *ledger) fresh(t testing.TB, atMost time.Duration) {
 			return errors.New("no round has come")
 		}
 		if newest := time.UnixMilli(points[len(points)-1].Ms); newest.Before(from) {
-			return fmt.Errorf("the newest of %d rounds is %s old", len(points), time.Since(newest).Round(time.Millisecond))
+			age := time.Since(newest).Round(time.Millisecond)
+			return fmt.Errorf("the newest of %d rounds is %s old", len(points), age)
 		}
 		return nil
 	})
@@ -227,8 +229,8 @@ func (l *ledger) fresh(t testing.TB, atMost time.Duration) {
 // single are probes with a series that each of their runs has.
 var single = map[string]string{"loadavg": "node_load1", "memory": "node_memory_MemFree_bytes"}
 
-// everyRoundOnce waits for the receiver to have caught up, and wants all that so many agents, one after the other, have measured
-// until then to be there: each round once and in its turn, nothing twice, nothing counted as lost.
+// everyRoundOnce waits for the receiver to have caught up, and wants all that so many agents, one after the other,
+// have measured until then to be there: each round once and in its turn, nothing twice, nothing counted as lost.
 func (l *ledger) everyRoundOnce(t testing.TB, agents int) {
 	t.Helper()
 	l.fresh(t, 3*time.Minute)
@@ -238,8 +240,8 @@ func (l *ledger) everyRoundOnce(t testing.TB, agents int) {
 	}
 	for name, samples := range l.of() {
 		for i := 1; i < len(samples); i++ {
-			if samples[i].ms <= samples[i-1].ms {
-				t.Errorf("%s: sample %d is of %d ms before the one that came before it", name, i, samples[i-1].ms-samples[i].ms)
+			if back := samples[i-1].ms - samples[i].ms; back >= 0 {
+				t.Errorf("%s: sample %d is of %d ms before the one that came before it", name, i, back)
 				break
 			}
 		}

@@ -9,7 +9,8 @@ import (
 	"testing"
 )
 
-// inNamespace runs one of these tests again, in a process with a network and mounts of its own: what it does to them is gone with it.
+// inNamespace runs one of these tests again, in a process with a network and mounts of its own: what it does to them
+// is gone with it.
 func inNamespace(t *testing.T, inside string, env ...string) {
 	t.Helper()
 	needRoot(t)
@@ -19,7 +20,8 @@ func inNamespace(t *testing.T, inside string, env ...string) {
 	}
 	c := exec.Command(self, "-test.v", "-test.timeout=15m", "-test.run=^"+inside+"$")
 	c.Env = append(append(os.Environ(), "INSIDE_NAMESPACE=1"), env...)
-	c.SysProcAttr = &syscall.SysProcAttr{Unshareflags: syscall.CLONE_NEWNS | syscall.CLONE_NEWNET, Pdeathsig: syscall.SIGKILL}
+	const own = syscall.CLONE_NEWNS | syscall.CLONE_NEWNET
+	c.SysProcAttr = &syscall.SysProcAttr{Unshareflags: own, Pdeathsig: syscall.SIGKILL}
 	out, err := c.CombinedOutput()
 	if errors.Is(err, syscall.EPERM) {
 		t.Skip("this machine does not give root a network and mounts of its own")

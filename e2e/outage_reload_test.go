@@ -30,8 +30,8 @@ func commitOften(yaml string) string {
 	return strings.Replace(yaml, "/buffer}", "/buffer, commit_interval: 1s}", 1)
 }
 
-// The configuration is read again while the receiver is down, twice: what waits, on disk and in memory, is read again from where the
-// senders before have left off.
+// The configuration is read again while the receiver is down, twice: what waits, on disk and in memory, is read again
+// from where the senders before have left off.
 func TestReloadsInAnOutage(t *testing.T) {
 	t.Parallel()
 	l := startLedger(t)
@@ -68,7 +68,8 @@ func TestReloadInADrain(t *testing.T) {
 	const series, rounds = 4000, 25
 	l := startLedger(t)
 	target := wide(t, func(int) int { return series })
-	a := startAgent(t, commitOften(config(l.address, "backlog_bytes_per_second: 8KiB"))+"probes:\n  scrape: [{job_name: wide, url: "+target+"}]\n")
+	a := startAgent(t, commitOften(config(l.address, "backlog_bytes_per_second: 8KiB"))+
+		"probes:\n  scrape: [{job_name: wide, url: "+target+"}]\n")
 	l.has(t, 2)
 	l.stand(down)
 	time.Sleep(rounds * time.Second)

@@ -28,8 +28,8 @@ var strangers = map[string]http.HandlerFunc{
 	"413":  func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusRequestEntityTooLarge) },
 }
 
-// Something comes before the receivers in the midst of a run, says to everything that all is well or too large, and goes away again:
-// before one of them that has shown to know 2.0, and before one that knows 1.0 alone.
+// Something comes before the receivers in the midst of a run, says to everything that all is well or too large, and
+// goes away again: before one of them that has shown to know 2.0, and before one that knows 1.0 alone.
 func TestStrangerBeforeTheReceiver(t *testing.T) {
 	t.Parallel()
 	ledgers := map[string]*ledger{}
@@ -38,7 +38,7 @@ func TestStrangerBeforeTheReceiver(t *testing.T) {
 		for _, version := range []string{"1.0", "2.0"} {
 			l := startLedger(t, func(l *ledger) { l.only1 = version == "1.0" })
 			ledgers[name+" "+version] = l
-			yaml += fmt.Sprintf("- {url: \"http://%s/write\", name: \"%s %s\", flush_interval: 1s}\n", l.address, name, version)
+			yaml += fmt.Sprintf("- {url: \"http://%s/\", name: \"%s %s\", flush_interval: 1s}\n", l.address, name, version)
 		}
 	}
 	startAgent(t, yaml)

@@ -10,8 +10,8 @@ import (
 	"time"
 )
 
-// lines are as netem has them. They go through the loopback device, so each way has half of the delay, and both share the rate. A queue
-// is no longer than that of a cheap modem.
+// lines are as netem has them. They go through the loopback device, so each way has half of the delay, and both share
+// the rate. A queue is no longer than that of a cheap modem.
 var lines = map[string]string{
 	"lossy": "rate 319kbit loss 5% delay 150ms limit 50",
 	"8kbit": "rate 8kbit delay 50ms limit 8",
@@ -21,7 +21,7 @@ var lines = map[string]string{
 func TestSlowLines(t *testing.T) {
 	t.Parallel()
 	needRoot(t)
-	if _, err := exec.Command("unshare", "-n", "tc", "qdisc", "add", "dev", "lo", "root", "netem", "delay", "1ms").CombinedOutput(); err != nil {
+	if err := exec.Command("unshare", strings.Fields("-n tc qdisc add dev lo root netem delay 1ms")...).Run(); err != nil {
 		if os.Getenv("INSIDE_VM") != "" {
 			t.Fatal(err)
 		}
@@ -39,8 +39,10 @@ func TestSlowLines(t *testing.T) {
 func TestInsideSlowLine(t *testing.T) {
 	insideNamespace(t)
 	l := startLedger(t, func(l *ledger) { l.lossy = true })
-	yaml := hurried(l.address, "remote_timeout: 10s", "write_relabel_configs: [{source_labels: [__name__], action: keep, "+
-		"regex: 'node_load1|node_memory_MemFree_bytes|headend_agent_probe_runs_(failed_)?total|headend_agent_remote_write_samples_.+|wide'}]")
+	const kept = "node_load1|node_memory_MemFree_bytes|wide|" +
+		"headend_agent_probe_runs_(failed_)?total|headend_agent_remote_write_samples_.+"
+	yaml := hurried(l.address, "remote_timeout: 10s",
+		"write_relabel_configs: [{source_labels: [__name__], action: keep, regex: '"+kept+"'}]")
 	yaml = strings.Replace(yaml, "flush_interval: 1s", "flush_interval: 10s", 1)
 	dir := t.TempDir() // the line's device is that of a target, too: a file is none
 	startAgent(t, yaml+"  textfile: {directories: ["+dir+"], interval: 2s}\n")
@@ -54,7 +56,7 @@ func TestInsideSlowLine(t *testing.T) {
 		t.Fatal(err)
 	}
 	must(t, nil, "ip", "link", "set", "lo", "mtu", "1500", "gso_max_segs", "1")
-	must(t, nil, "tc", append(strings.Fields("qdisc add dev lo root netem"), strings.Fields(lines[os.Getenv("LINE")])...)...)
+	must(t, nil, "tc", strings.Fields("qdisc add dev lo root netem "+lines[os.Getenv("LINE")])...)
 	l.stand(nil)
 	l.fresh(t, 8*time.Minute)
 	l.everyRoundOnce(t, 1)

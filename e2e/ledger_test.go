@@ -201,7 +201,7 @@ func (l *ledger) rounds(t testing.TB) []point {
 // has waits until so many of the agent's rounds about itself have come.
 func (l *ledger) has(t testing.TB, rounds int) {
 	t.Helper()
-	eventually(t, time.Minute, func() error {
+	eventually(t, 3*time.Minute, func() error {
 		if n := len(l.rounds(t)); n < rounds {
 			return fmt.Errorf("%d rounds have come, want %d", n, rounds)
 		}

@@ -26,6 +26,9 @@ func vmScripts(t testing.TB) string {
 
 var vmReady sync.Once
 
+// machines bounds how many there are at a time: without a processor's help each takes most of one.
+var machines = make(chan struct{}, 2)
+
 // inVM runs one of these tests again, inside a virtual machine, with files beside it. With a disk, a file that is made where there is none,
 // the machine boots from cold and keeps there what happens to it.
 func inVM(t *testing.T, inside, disk string, files ...string) {
@@ -45,6 +48,8 @@ func inVM(t *testing.T, inside, disk string, files ...string) {
 	if err := os.WriteFile(script, []byte(text), 0o644); err != nil {
 		t.Fatal(err)
 	}
+	machines <- struct{}{}
+	defer func() { <-machines }()
 	args := []string{"-t", "1000", "-s", script, "-f", self + ":e2e.test", "-f", prometheus + ":bin/prometheus"}
 	for _, f := range files {
 		args = append(args, "-f", f)

@@ -121,6 +121,32 @@ func TestDestinationsHaveTheirOwnCursors(t *testing.T) {
 	})
 }
 
+// However many destinations have been configured before, the present one goes on where it was.
+func TestManyRenamedDestinations(t *testing.T) {
+	suite(t, func(t *testing.T, r *rig) {
+		if r.cfg.Path == "" {
+			t.Skip("nothing outlives a restart")
+		}
+		r.append(1)
+		for i := range maxCursors + 10 {
+			name := fmt.Sprint("before ", i)
+			r.b.Reader(name, Options{})
+			r.b.Retire(name)
+		}
+		d := r.b.Reader("present", Options{})
+		r.append(9)
+		r.commit()
+		r.drain(d, 1000)
+		r.append(3)
+		if err := r.b.Close(); err != nil {
+			t.Fatal(err)
+		}
+		r.open()
+		d = r.b.Reader("present", Options{})
+		r.wantRounds(r.drain(d, 1000), 11, 13)
+	})
+}
+
 func TestFullBufferDropsTheOldest(t *testing.T) {
 	suite(t, func(t *testing.T, r *rig) {
 		r.feed = newFeed(r.table, 1000)

@@ -82,6 +82,11 @@ func (b *Buffer) retire(destination string) *recordWrite {
 	c.inactive = true
 	b.dormant = append(b.dormant, c)
 	delete(b.readers, destination)
+	for n := len(b.dormant) + len(b.readers) - maxCursors; n > 0 && len(b.dormant) > 0; n-- {
+		b.log.Warn("buffer: there are too many destinations that are no longer configured; the place of the oldest is forgotten",
+			"destination", b.dormant[0].name)
+		b.dormant = b.dormant[1:]
+	}
 	b.release()
 	return b.keepRecord()
 }

@@ -127,14 +127,15 @@ func (b *Buffer) writeRecord(w *recordWrite) {
 // newRecord says where everybody is.
 func (b *Buffer) newRecord() record {
 	b.disk.generation++
-	r := record{generation: b.disk.generation, next: b.next, epochs: slices.Clone(b.epochs), cursors: slices.Clone(b.dormant)}
+	r := record{generation: b.disk.generation, next: b.next, epochs: slices.Clone(b.epochs)}
 	if b.next >= provisional {
 		r.past = b.past
 	}
 	now := b.wall().Unix()
-	for _, x := range b.readers {
+	for _, x := range b.readers { // they come first, should there be more than fit
 		r.cursors = append(r.cursors, x.cursor(now))
 	}
+	r.cursors = append(r.cursors, b.dormant...)
 	return r
 }
 

@@ -70,9 +70,20 @@ func (a *answer) read(resp *http.Response, cancel context.CancelFunc, secrets *r
 			a.text = ": " + strconv.Quote(t)
 		}
 	default:
-		a.said, a.kind = text, strconv.Itoa(a.status)+" "+contentType
+		a.said, a.kind = text, strconv.Itoa(a.status)+" "+contentType+" "+words(text)
 	}
 	io.Copy(io.Discard, body)
+}
+
+// words returns the letters at the beginning of a text: what one who answers says each time, whatever numbers he puts into it.
+func words(text string) string {
+	const most = 64
+	return strings.Map(func(r rune) rune {
+		if unicode.IsLetter(r) {
+			return r
+		}
+		return -1
+	}, text[:min(len(text), most)])
 }
 
 // mayBeSize tells failures that a smaller request may be spared.

@@ -42,7 +42,7 @@ func TestVerdicts(t *testing.T) {
 		{503, -1, v2, retry, 0, backoffBusy}, {599, -1, v1, retry, 0, backoffBusy}, {500, 4, v2, retry, 0, backoffBusy},
 		{429, -1, strict(v1), retry, 0, backoffBusy}, {500, -1, strict(v1), retry, 0, backoffBusy},
 		{400, 7, v2, accepted, 7, 0}, {409, 7, v2, accepted, 7, 0}, {422, 0, known, accepted, 0, 0}, {400, 7, pinned, accepted, 7, 0},
-		{400, 7, unsure(v2), uncertain, 7, 0},
+		{400, 7, unsure(v2), uncertain, 7, 0}, {204, 7, unsure(v2), uncertain, 7, 0}, {204, 10, unsure(v2), accepted, 10, 0},
 		{400, -1, v1, divide, 0, 0}, {409, -1, v1, divide, 0, 0}, {422, -1, v1, divide, 0, 0},
 		{400, -1, unsure(v1), uncertain, 0, 0}, {422, -1, unsure(v1), uncertain, 0, 0},
 		{400, -1, strict(v1), dropped, 0, 0}, {413, -1, strict(v1), dropped, 0, 0}, {404, -1, strict(v1), dropped, 0, 0},

@@ -43,6 +43,8 @@ func reserved(header string) bool {
 	switch textproto.CanonicalMIMEHeaderKey(header) {
 	case "Content-Encoding", "Content-Type", versionHeader, "User-Agent", "Host", "Content-Length":
 		return true
+	case "Idempotency-Key", "X-Idempotency-Key": // net/http would repeat a request whose answer was lost, and nobody would know
+		return true
 	}
 	return false
 }

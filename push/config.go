@@ -114,6 +114,13 @@ func (c Config) Validate() error {
 			return fmt.Errorf("headers: %s is set by the protocol and cannot be changed", name)
 		}
 	}
+	if h := c.HTTP.HTTPHeaders; h != nil {
+		for name := range h.Headers {
+			if reserved(name) {
+				return fmt.Errorf("http_headers: %s is set by the protocol and cannot be changed", name)
+			}
+		}
+	}
 	for i, r := range c.WriteRelabelConfigs {
 		if r == nil {
 			return fmt.Errorf("write_relabel_configs[%d] is empty", i)
@@ -158,6 +165,9 @@ func (c Config) readable() error {
 	for _, key := range slices.Sorted(maps.Keys(files)) {
 		if files[key] == "" {
 			continue
+		}
+		if i, err := os.Stat(files[key]); err == nil && !i.Mode().IsRegular() { // to open a pipe waits for who writes into it
+			return fmt.Errorf("%s: %s is not a regular file", key, files[key])
 		}
 		f, err := os.Open(files[key])
 		if err != nil {

@@ -136,6 +136,47 @@ func TestAPortalSwallowsNothing(t *testing.T) {
 	}
 }
 
+// A receiver of 1.0 that says something with its 2xx is told from a portal that says something else with the same.
+func TestAPortalWithOtherWordsThanTheReceiver(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := newLife(t, v1Only)
+		say := func(text string) func(w http.ResponseWriter, _ *http.Request, x received) bool {
+			return func(w http.ResponseWriter, r *http.Request, x received) bool {
+				w.Header().Set("Content-Type", "text/plain")
+				fmt.Fprintf(w, text, x.n)
+				return true
+			}
+		}
+		receiver := func(w http.ResponseWriter, r *http.Request, x received) bool {
+			if x.undecodable {
+				return false
+			}
+			l.mu.Lock()
+			l.db.stored += x.n
+			l.mu.Unlock()
+			return say("took %d samples")(w, r, x)
+		}
+		l.stand(receiver)
+		stop := l.start()
+		l.rounds(6)
+		time.Sleep(time.Minute)
+		check(t, "at first", outcome(l.source.outcome()), "delivered 60 refused 0 uncertain 0 dropped map[]")
+		asked := l.undecodable
+		l.stand(say("offline, with %d minutes left"))
+		l.rounds(60)
+		l.stand(receiver)
+		time.Sleep(backoffWrong * 11 / 10)
+		stop()
+		check(t, "in the end", outcome(l.source.outcome()), "delivered 660 refused 0 uncertain 0 dropped map[]")
+		if n := l.db.stored; n < 660 || n > 670 { // the first batch comes twice: its answer has to be the same again
+			t.Errorf("the receiver took %d samples", n)
+		}
+		if l.undecodable-asked > 8 {
+			t.Errorf("asked %d times more who answers", l.undecodable-asked)
+		}
+	})
+}
+
 // A page that a redirect leads to, which is followed, is the same.
 func TestAPortalBehindARedirect(t *testing.T) {
 	for _, status := range []int{307, 308} {

@@ -62,6 +62,9 @@ func judge(a answer, c circumstances) verdict {
 			v := verdict{kind: accepted, written: min(a.written, c.samples)}
 			if v.written < c.samples {
 				v.why = fmt.Sprintf("HTTP %d, but only %d of %d samples written", a.status, v.written, c.samples)
+				if c.unsure { // the first attempt may have written what this one did not
+					v.kind = uncertain
+				}
 			}
 			return v
 		case v2 && c.auto && !c.confirmed:

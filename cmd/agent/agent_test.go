@@ -16,6 +16,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"headend-agent/internal/receiver"
 )
 
@@ -233,6 +235,35 @@ func TestReloadThatNobodyHears(t *testing.T) {
 			t.Errorf("a stopping agent says %v", err)
 		}
 	})
+}
+
+// A file of the configuration that cannot be read, and does not fail either, keeps neither the old configuration from working nor the
+// agent from stopping.
+func TestReloadOfAFileThatHangs(t *testing.T) {
+	r := runAgent(t, "")
+	if err := os.Remove(r.opts.configFile); err != nil {
+		t.Fatal(err)
+	}
+	if err := unix.Mkfifo(r.opts.configFile, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	answer := make(chan error, 1)
+	go func() { answer <- r.reload(t.Context()) }()
+	time.Sleep(100 * time.Millisecond)
+	if status, _ := r.page("GET", "/metrics"); status != 200 {
+		t.Errorf("the page says %d", status)
+	}
+	begin := time.Now()
+	r.stop()
+	if took := time.Since(begin); took > readTime {
+		t.Errorf("the stop took %v", took)
+	}
+	if err := <-answer; !errors.Is(err, errStopping) {
+		t.Errorf("the reload says %v", err)
+	}
+	if w, err := os.OpenFile(r.opts.configFile, os.O_WRONLY|unix.O_NONBLOCK, 0); err == nil { // lets go of who reads
+		w.Close()
+	}
 }
 
 // A /proc that is damaged costs the series of the probes that read it, and a counter.

@@ -43,6 +43,8 @@ func TestWrongConfig(t *testing.T) {
 		{"Prometheus' own key", "remote_write:\n- url: http://x/\n  queue_config: {}\n", `agent.yml:3: remote_write[0].queue_config: known from Prometheus, but not supported here: `},
 		{"unknown message", "remote_write:\n- url: http://x/\n  protobuf_message: v3\n", `agent.yml:2: remote_write[0]: protobuf_message: "v3" is not one of `},
 		{"a protocol header", "remote_write:\n- url: http://x/\n  headers: {content-type: text/plain}\n", `agent.yml:2: remote_write[0]: headers: content-type is set by the protocol and cannot be changed`},
+		{"a header for repeats", "remote_write:\n- url: http://x/\n  headers: {x-idempotency-key: a}\n", `agent.yml:2: remote_write[0]: headers: x-idempotency-key is set by the protocol and cannot be changed`},
+		{"another way to set it", "remote_write:\n- url: http://x/\n  http_headers: {Idempotency-Key: {values: [a]}}\n", `agent.yml:2: remote_write[0]: http_headers: Idempotency-Key is set by the protocol and cannot be changed`},
 		{"not built in", "remote_write:\n- url: http://x/\n  sigv4: {region: eu-central-1}\n", `agent.yml:2: remote_write[0]: sigv4: this program was built without it; the packages have it, `},
 		{"two authentications", "remote_write:\n- url: http://x/\n  sigv4: {}\n  basic_auth: {username: u}\n", `agent.yml:2: remote_write[0]: sigv4 is an authentication of its own; `},
 		{"unknown probe", "probes:\n  disc: {}\n", `agent.yml:2: probes.disc: there is no such probe; did you mean "disk"?`},

@@ -73,6 +73,7 @@ type agent struct {
 	started  time.Time
 	reloadOK atomic.Bool
 	reloads  chan chan error
+	reading  sync.Mutex    // held while the configuration is read again
 	over     chan struct{} // closed when no reload is begun any more
 	systemd  *notifier
 
@@ -144,9 +145,9 @@ func (a *agent) run(ctx context.Context) {
 		select {
 		case <-ctx.Done():
 		case <-hup:
-			a.reloadNow(probes)
+			a.reloadNow(ctx, probes)
 		case answer := <-a.reloads:
-			answer <- a.reloadNow(probes)
+			answer <- a.reloadNow(ctx, probes)
 		case <-a.systemd.due():
 			a.systemd.feed(a.stuck())
 		}
@@ -240,14 +241,39 @@ func (a *agent) reload(ctx context.Context) error {
 	}
 }
 
-// reloadNow reads the configuration again; where it is wrong, the old one stays in force.
-func (a *agent) reloadNow(ctx context.Context) error {
+// readTime is how long the configuration may take to be read: one of its files may lie on a server that is dead, or be a pipe.
+const readTime = 10 * time.Second
+
+// read reads the configuration, unless ctx ends before. The reading before this one may still hang.
+func (a *agent) read(ctx context.Context) (*config.Config, error) {
+	if !a.reading.TryLock() {
+		return nil, errors.New("the configuration was to be read before, and a file of it still cannot be")
+	}
+	var cfg *config.Config
+	read := make(chan error, 1)
+	go func() {
+		defer a.reading.Unlock()
+		var err error
+		if cfg, err = a.opts.config(); err == nil {
+			err = a.check(cfg)
+		}
+		read <- err
+	}()
+	select {
+	case err := <-read:
+		return cfg, err
+	case <-time.After(readTime):
+		return nil, fmt.Errorf("a file of the configuration cannot be read within %s", readTime)
+	case <-ctx.Done():
+		return nil, errStopping
+	}
+}
+
+// reloadNow reads the configuration again, until ctx ends; where it is wrong, the old one stays in force.
+func (a *agent) reloadNow(ctx, probes context.Context) error {
 	a.systemd.reloading()
 	defer func() { a.systemd.ready(a.status()) }()
-	cfg, err := a.opts.config()
-	if err == nil {
-		err = a.check(cfg)
-	}
+	cfg, err := a.read(ctx)
 	a.reloadOK.Store(err == nil)
 	if err != nil {
 		a.log.Error("the configuration is wrong; the one before stays in force", "error", err)
@@ -257,7 +283,7 @@ func (a *agent) reloadNow(ctx context.Context) error {
 		a.log.Warn("changes of buffer: and web: take effect after a restart")
 		cfg.Buffer, cfg.Web = a.cfg.Buffer, a.cfg.Web
 	}
-	a.apply(ctx, cfg)
+	a.apply(probes, cfg)
 	a.log.Info("configuration is reloaded")
 	return nil
 }

@@ -112,7 +112,7 @@ func parses(t reflect.Type) bool {
 
 func (c *checker) checkStruct(n *yaml.Node, t reflect.Type, path string) {
 	fields := map[string]reflect.Type{}
-	collect(t, fields)
+	others := collect(t, fields)
 	seen := map[string]bool{}
 	for i := 0; i+1 < len(n.Content); i += 2 {
 		key, value := n.Content[i], n.Content[i+1]
@@ -126,6 +126,8 @@ func (c *checker) checkStruct(n *yaml.Node, t reflect.Type, path string) {
 		seen[key.Value] = true
 		if ft, ok := fields[key.Value]; ok {
 			c.check(value, ft, at)
+		} else if others != nil {
+			c.check(value, others, at)
 		} else if why, ok := c.notOurs[key.Value]; ok {
 			c.add(key.Line, "%s: known from Prometheus, but not supported here: %s", at, why)
 		} else {
@@ -134,14 +136,18 @@ func (c *checker) checkStruct(n *yaml.Node, t reflect.Type, path string) {
 	}
 }
 
-// collect gathers the keys of a struct as yaml.v3 sees them.
-func collect(t reflect.Type, into map[string]reflect.Type) {
+// collect gathers the keys of a struct as yaml.v3 sees them. Where it takes any other key, too, others is the type of their values.
+func collect(t reflect.Type, into map[string]reflect.Type) (others reflect.Type) {
 	for i := range t.NumField() {
 		f := t.Field(i)
 		name, opts, _ := strings.Cut(f.Tag.Get("yaml"), ",")
 		switch {
+		case strings.Contains(opts, "inline") && f.Type.Kind() == reflect.Map:
+			others = f.Type.Elem()
 		case strings.Contains(opts, "inline"):
-			collect(f.Type, into)
+			if o := collect(f.Type, into); o != nil {
+				others = o
+			}
 		case name == "-" || !f.IsExported():
 		case name == "":
 			into[strings.ToLower(f.Name)] = f.Type
@@ -149,6 +155,7 @@ func collect(t reflect.Type, into map[string]reflect.Type) {
 			into[name] = f.Type
 		}
 	}
+	return others
 }
 
 func join(path, key string) string {

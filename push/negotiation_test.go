@@ -73,11 +73,14 @@ func TestAutoSurvivesADowngrade(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			var old atomic.Bool
 			_, url := serve(t, func(w http.ResponseWriter, r *http.Request, x received) {
-				if x.v2 && old.Load() {
+				switch {
+				case x.undecodable:
+					w.WriteHeader(http.StatusBadRequest)
+				case x.v2 && old.Load():
 					answer(w)
-					return
+				default:
+					ok(w, r, x)
 				}
-				ok(w, r, x)
 			})
 			s := newSetup(t, config(url))
 			s.deliver(t)

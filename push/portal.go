@@ -58,14 +58,17 @@ func title(page string) string {
 // the receiver may have been replaced by an older one, a proxy may strip the headers, or it is a portal in plain text. The samples
 // are kept; after some time a body that cannot be decoded tells which.
 //
-// To 1.0 it is one with a body of a kind that was not seen before. The receivers that are known answer with an empty one, and a
-// portal has something to say. So the undecodable body goes out once for each kind,
+// To 1.0 it is one with a body of a kind that was not seen before, or any from where 2.0 was known until now. The receivers that are
+// known answer with an empty one, and a portal has something to say. So the undecodable body goes out once for each kind,
 // after which the answer has to be the same again, and never to those receivers: they would count
 // and log an error at each start of each agent, and one that takes everything unread would never get anything.
 func (l *lane) identify(a *answer, r *request) verdict {
 	s := l.s
 	if r.proto != protocolV2 {
 		v := verdict{kind: retry, longest: backoffWrong, why: fmt.Sprintf("HTTP %d with a text: %s", a.status, a.said)}
+		if a.said == "" {
+			v.why = fmt.Sprintf("HTTP %d to 1.0, where 2.0 was known before", a.status)
+		}
 		if s.receiver.vouched(a.kind) {
 			s.receiver.trust(a.kind)
 			return verdict{kind: accepted, written: r.samples}
@@ -97,6 +100,7 @@ func (l *lane) identify(a *answer, r *request) verdict {
 	}
 	switch l.whoAnswers() {
 	case reader:
+		s.receiver.forgets2()
 		return verdict{kind: fallBack, why: v.why}
 	case anything:
 		return l.portal(a, v)

@@ -136,6 +136,71 @@ func TestAPortalSwallowsNothing(t *testing.T) {
 	}
 }
 
+// A receiver that knows 2.0 is not believed to have become an older one only because something says so once, and takes all after that.
+func TestAPortalThatDoesNotKnow20(t *testing.T) {
+	for name, first := range map[string]func(w http.ResponseWriter){
+		"415": func(w http.ResponseWriter) { w.WriteHeader(http.StatusUnsupportedMediaType) },
+		"400": func(w http.ResponseWriter) {
+			w.WriteHeader(http.StatusBadRequest)
+			w.Write([]byte(loginPage))
+		},
+	} {
+		for _, restart := range []bool{false, true} {
+			t.Run(fmt.Sprint(name, " restart ", restart), func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					l := newLife(t)
+					stop := l.start()
+					l.rounds(6)
+					if restart { // a day later nobody knows what the receiver knew
+						stop()
+						time.Sleep(25 * time.Hour)
+						l.again(t)
+						l.through(t, l.answer)
+						stop = l.start()
+					}
+					said := false
+					l.stand(func(w http.ResponseWriter, _ *http.Request, _ received) bool {
+						if !said {
+							said = true
+							first(w)
+						}
+						return true
+					})
+					l.rounds(60)
+					l.stand(nil)
+					time.Sleep(backoffWrong * 11 / 10)
+					stop()
+					check(t, "outcome", outcome(l.source.outcome()), "delivered 660 refused 0 uncertain 0 dropped map[]")
+					if l.db.stored != 660 {
+						t.Errorf("the receiver has %d samples", l.db.stored)
+					}
+				})
+			})
+		}
+	}
+}
+
+// The same where an older version has taken the receiver's place indeed: it gets everything, and is asked once or twice who it is.
+func TestAReceiverThatIsDowngraded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := newLife(t)
+		stop := l.start()
+		l.rounds(6)
+		l.stand(func(w http.ResponseWriter, _ *http.Request, x received) bool {
+			if x.v2 {
+				w.WriteHeader(http.StatusUnsupportedMediaType)
+			}
+			return x.v2
+		})
+		l.rounds(60)
+		time.Sleep(time.Minute)
+		check(t, "outcome", outcome(l.source.outcome()), "delivered 660 refused 0 uncertain 0 dropped map[]")
+		check(t, "asked who it is", l.undecodable, 1)
+		check(t, "trouble", l.sender.Status().Trouble, "")
+		stop()
+	})
+}
+
 // A receiver of 1.0 that says something with its 2xx is told from a portal that says something else with the same.
 func TestAPortalWithOtherWordsThanTheReceiver(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

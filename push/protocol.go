@@ -38,6 +38,7 @@ type negotiation struct {
 	proto     *protocol
 	confirmed bool // the receiver has answered to proto as one that knows it
 	asked     time.Time
+	unproven  bool // it was seen to know 2.0, and what answers to 1.0 since then may be something else
 	election
 }
 
@@ -72,7 +73,7 @@ func (n *negotiation) confirm(p *protocol, now time.Time) bool {
 		return false
 	}
 	news := n.proto != p || !n.confirmed
-	n.proto, n.confirmed, n.doubt = p, true, 0
+	n.proto, n.confirmed, n.unproven, n.doubt = p, true, false, 0
 	if p == protocolVM {
 		n.blamed = 0
 	}
@@ -88,6 +89,9 @@ func (n *negotiation) confirm(p *protocol, now time.Time) bool {
 // fallBack goes on with 1.0 where 2.0 is not known; it tells whether that is news.
 func (n *negotiation) fallBack(now time.Time) bool {
 	news := n.proto == protocolV2
+	if news {
+		n.unproven = n.unproven || n.confirmed
+	}
 	n.proto, n.confirmed, n.asked = n.one(), false, now
 	return news
 }
@@ -97,7 +101,7 @@ func (n *negotiation) fallBack(now time.Time) bool {
 
 func (n *negotiation) note(size int) string {
 	name := protocolV1.name
-	if n.proto == protocolV2 {
+	if n.proto == protocolV2 || n.unproven {
 		name = protocolV2.name
 	}
 	return fmt.Sprintf("%s %d %d%s", name, n.asked.Unix(), size, n.election.note())
@@ -118,6 +122,7 @@ func (n *negotiation) recall(note string, now time.Time) (size int) {
 	at, err1 := strconv.ParseInt(f[1], 10, 64)
 	size, err2 := strconv.Atoi(f[2])
 	if err1 != nil || err2 != nil || at > now.Unix() || now.Unix()-at >= int64(askAgain/time.Second) {
+		n.unproven = n.auto && f[0] == protocolV2.name
 		return 0
 	}
 	if n.auto {

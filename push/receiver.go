@@ -21,12 +21,17 @@ type receiver struct {
 	trusted []string  // kinds of bodies that the receiver's 2xx have; see identify
 	voucher string    // the kind that came before the receiver was found to be there
 
-	whole int  // fresh batches in a row that were refused whole
-	old   bool // a batch of old samples was refused whole, and nothing accepted since
+	whole  int       // fresh batches in a row that were refused whole
+	looked time.Time // when something was looked for last in such a batch
+	old    bool      // a batch of old samples was refused whole, and nothing accepted since
 }
 
-// wholeRefusals is the number of batches refused whole, in a row, from which on nothing is looked for in them.
-const wholeRefusals = 3
+// wholeRefusals is the number of batches refused whole, in a row, from which on what is refused is looked for no more than once in
+// lookAgain: one series that is always refused would else have all others refused for good.
+const (
+	wholeRefusals = 3
+	lookAgain     = time.Minute
+)
 
 // state returns a copy of the negotiation as it stands.
 func (r *receiver) state() negotiation {
@@ -96,6 +101,13 @@ func (r *receiver) fallBack() (news bool) {
 	defer r.mu.Unlock()
 	r.silent = 0
 	return r.negotiation.fallBack(r.wall())
+}
+
+// forgets2 notes that the receiver was there just now, and no longer knows 2.0.
+func (r *receiver) forgets2() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.confirmed = false
 }
 
 func (r *receiver) zstdDue() bool {
@@ -223,15 +235,24 @@ func (r *receiver) refusedWhole(whole, old bool) {
 	case old:
 		r.old = true
 	default:
-		r.whole++
+		if r.whole++; r.whole == wholeRefusals {
+			r.looked = time.Now()
+		}
 	}
 }
 
-// refusesAll tells whether looking for what is refused has proved useless.
+// refusesAll tells whether looking for what is refused has proved useless, and has been tried lately.
 func (r *receiver) refusesAll() bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return r.whole >= wholeRefusals
+	return r.whole >= wholeRefusals && time.Since(r.looked) < lookAgain
+}
+
+// looks notes that it is tried.
+func (r *receiver) looks() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.looked = time.Now()
 }
 
 // refusesOld tells whether a batch of old samples is likely to be refused whole.

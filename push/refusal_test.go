@@ -4,6 +4,7 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 )
 
@@ -74,6 +75,31 @@ func TestSplittingBeginsAgainWhenSomethingIsAccepted(t *testing.T) {
 	s.source.fill(refs, 5, time.Now().Add(10*time.Second), time.Second)
 	s.run(t, s.drained)
 	check(t, "outcome", outcome(s.source.outcome()), "delivered 249 refused 201 uncertain 0 dropped map[]")
+}
+
+// A receiver that refuses a request for one bad sample in it is used again soon after something else has refused everything for a while.
+func TestRefusalOfEverythingIsNotForEver(t *testing.T) {
+	for variant, change := range map[string]func(*Config){"1.0": v1Only, "2.0": v2Only, "auto": func(*Config) {}} {
+		t.Run(variant, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				l := newLife(t, change)
+				l.db.quiet = true
+				l.db.bad = func(s string, _ int64, _ float64) bool { return strings.Contains(s, "s00003,") }
+				stop := l.start()
+				l.rounds(30)
+				l.stand(func(w http.ResponseWriter, _ *http.Request, _ received) bool { w.WriteHeader(400); return true })
+				l.rounds(12)
+				l.stand(nil)
+				l.rounds(8)
+				before := l.source.outcome().Delivered
+				l.rounds(60)
+				stop()
+				if got := l.source.outcome().Delivered - before; got < 9*60 {
+					t.Errorf("%d of %d samples were delivered afterwards", got, 9*60)
+				}
+			})
+		})
+	}
 }
 
 func TestSeriesThatIsAlwaysRefusedIsLeftOut(t *testing.T) {

@@ -113,7 +113,8 @@ func (s *Sender) circumstances(r *request, a *answer, unsure bool) circumstances
 	return circumstances{
 		elective: r.proto == protocolVM && n.elective,
 		proto:    r.proto, samples: r.samples, auto: n.auto, askable: r.proto == protocolV1 && (n.proto == protocolV2 || n.askable(s.wall())), confirmed: n.confirmed && n.proto == r.proto,
-		unsure: unsure, strict: s.cfg.OnRefusal == RefusalDrop, trusted: s.receiver.trusts(a.kind),
+		unproven: r.proto != protocolV2 && (n.unproven || n.proto == protocolV2 && n.confirmed),
+		unsure:   unsure, strict: s.cfg.OnRefusal == RefusalDrop, trusted: s.receiver.trusts(a.kind),
 	}
 }
 

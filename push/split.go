@@ -21,6 +21,7 @@ func (l *lane) divide(set []metric.Samples, v verdict, p past) bool {
 		l.refuse(count(set))
 		return true
 	}
+	l.s.receiver.looks()
 	l.budget = maxDivide - 1
 	left, cut, ok := l.cutOld(set)
 	if !ok {

@@ -42,6 +42,7 @@ type circumstances struct {
 	askable   bool // the request is in 1.0, and 2.0 is in use, or was not asked for lately
 	elective  bool // the request is compressed by zstd, which nobody demands
 	confirmed bool // the receiver has shown that it knows the protocol
+	unproven  bool // the request is in 1.0, and the receiver was seen to know 2.0
 	unsure    bool // an earlier attempt at this very request may have got through
 	strict    bool // on_refusal: drop, the letter of the specification
 	trusted   bool // a 2xx with such a body is the receiver's
@@ -69,7 +70,7 @@ func judge(a answer, c circumstances) verdict {
 			return v
 		case v2 && c.auto && !c.confirmed:
 			return verdict{kind: fallBack, silent: true}
-		case v2, a.said != "" && !c.trusted:
+		case v2, (a.said != "" || c.unproven) && !c.trusted:
 			return verdict{kind: doubted}
 		}
 		return verdict{kind: accepted, written: c.samples}

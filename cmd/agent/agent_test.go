@@ -66,7 +66,7 @@ func runAgent(t *testing.T, yaml string, flags ...string) *running {
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan struct{})
-	go func() { r.run(ctx); close(done) }()
+	go func() { r.run(ctx, nil); close(done) }()
 	r.stop = sync.OnceFunc(func() { cancel(); <-done })
 	t.Cleanup(func() {
 		r.stop()

@@ -72,7 +72,7 @@ func demoCommand(args []string, stdout, stderr io.Writer) int {
 	fmt.Fprintf(stdout, "  receiver  %s\n", rw.URL)
 	fmt.Fprintf(stdout, "  for real  headend-agent run --remote-write.url=https://prometheus.example/api/v1/write\n\n")
 	go report(ctx, stdout, sink)
-	a.run(ctx)
+	a.run(ctx, hangups())
 	return 0
 }
 

@@ -32,6 +32,8 @@ func runCommand(args []string, _, stderr io.Writer) int {
 		return exitCode(err)
 	}
 	frugal()
+	signal.Ignore(syscall.SIGPIPE) // whoever reads the log may go; that is no reason to stop
+	hup := hangups()
 	cfg, err := o.config()
 	if err != nil {
 		fmt.Fprintln(stderr, err)
@@ -44,8 +46,15 @@ func runCommand(args []string, _, stderr io.Writer) int {
 		fmt.Fprintln(stderr, err)
 		return 1
 	}
-	a.run(ctx)
+	a.run(ctx, hup)
 	return 0
+}
+
+// hangups yields the SIGHUPs that come from now on. By default one ends a process.
+func hangups() <-chan os.Signal {
+	hup := make(chan os.Signal, 1)
+	signal.Notify(hup, syscall.SIGHUP)
+	return hup
 }
 
 // frugal makes the garbage collector keep less spare memory than it does by default: rounds make little garbage, so a quarter of the
@@ -128,7 +137,8 @@ func (a *agent) check(cfg *config.Config) error {
 }
 
 // run starts the parts, from the end of the data's way to its beginning, and stops them the other way round.
-func (a *agent) run(ctx context.Context) {
+// hup has an element where the configuration is to be read again.
+func (a *agent) run(ctx context.Context, hup <-chan os.Signal) {
 	pages, closePages := context.WithCancel(context.Background())
 	var web sync.WaitGroup
 	web.Go(func() { a.web.Run(pages) })
@@ -137,9 +147,6 @@ func (a *agent) run(ctx context.Context) {
 	probes, stopProbes := context.WithCancel(context.Background())
 	a.apply(probes, a.cfg)
 	defer time.AfterFunc(settled, lean.Out).Stop()
-	hup := make(chan os.Signal, 1)
-	signal.Notify(hup, syscall.SIGHUP)
-	defer signal.Stop(hup)
 	a.systemd.ready(a.status())
 	for ctx.Err() == nil {
 		select {

@@ -29,6 +29,8 @@ type receiver struct {
 	mu       sync.Mutex
 	manner   manner
 	requests int
+	knew2    bool // it has taken 2.0
+	since2   int  // requests in 1.0 that it has taken after that
 	repeated map[uint64]int // by hash of the body: answers in a row that a smaller request would not have got
 }
 
@@ -275,6 +277,9 @@ func (r *receiver) take(out http.ResponseWriter, in *http.Request, m manner, n i
 		}
 	}
 	r.world.ledger.mark(r.name, not, refused)
+	if r.doubted(v2) {
+		r.world.ledger.mark(r.name, kept, mayRepeat)
+	}
 	if m.LoseAnswer > 0 && n%m.LoseAnswer == 0 {
 		r.link.cut()
 		return
@@ -304,6 +309,19 @@ func (r *receiver) take(out http.ResponseWriter, in *http.Request, m manner, n i
 			})
 		}
 	}
+}
+
+// doubted notes a request that was taken, and tells whether it may come again, though all was well: where 2.0 was known before, the
+// agent wants to see twice that 1.0 is taken, in each of its lanes.
+func (r *receiver) doubted(v2 bool) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if v2 {
+		r.knew2, r.since2 = true, 0
+		return false
+	}
+	r.since2++
+	return r.knew2 && r.since2 <= 4
 }
 
 // longestWork bounds how long a receiver works on a request.

@@ -29,8 +29,8 @@ type receiver struct {
 	mu       sync.Mutex
 	manner   manner
 	requests int
-	knew2    bool // it has taken 2.0
-	since2   int  // requests in 1.0 that it has taken after that
+	knew2    bool           // it has taken 2.0
+	since2   int            // requests in 1.0 that it has taken after that
 	repeated map[uint64]int // by hash of the body: answers in a row that a smaller request would not have got
 }
 

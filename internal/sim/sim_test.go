@@ -27,8 +27,10 @@ import (
 //	SIM_MINUTES  ends the run earlier, after so many minutes
 //	SIM_STATE    a file that sums up the runs: the next one goes on with the next seed
 //	SIM_PLAN     a file with one plan, to live that alone and to print its history
+//	SIM_FIRST    anything: the run ends with the first life that fails, which is not shrunk; it is enough to judge a mutation
 const (
 	envLives, envSeed, envMinutes, envState, envPlan = "SIM_LIVES", "SIM_SEED", "SIM_MINUTES", "SIM_STATE", "SIM_PLAN"
+	envFirst                                         = "SIM_FIRST"
 
 	envChild = "SIM_CHILD" // set for child processes, which read plans from standard input
 )
@@ -220,10 +222,14 @@ func TestLives(t *testing.T) {
 	end := time.Now().Add(time.Duration(number(t, envMinutes, 1<<20)) * time.Minute)
 	var mu sync.Mutex
 	var failed []Plan
+	most := 20 // failures
+	if os.Getenv(envFirst) != "" {
+		most = 1
+	}
 	take := func() (p Plan, ok bool) {
 		mu.Lock()
 		defer mu.Unlock()
-		if lives == 0 || time.Now().After(end) || len(failed) >= 20 {
+		if lives == 0 || time.Now().After(end) || len(failed) >= most {
 			return p, false
 		}
 		lives--
@@ -270,7 +276,7 @@ func TestLives(t *testing.T) {
 			t.Error(err)
 		}
 	}
-	for _, p := range failed[:min(2, len(failed))] {
+	for _, p := range failed[:min(2, len(failed), most-1)] {
 		small, r := shrink(t, p)
 		name := filepath.Join(os.TempDir(), fmt.Sprintf("life-%d.json", p.Seed))
 		b, _ := json.MarshalIndent(small, "", "\t")

@@ -36,12 +36,17 @@ func (w *world) processEvents() eventTable {
 		"restart": func(Event, *destination, *source) func() { go w.restart(func() {}); return nil },
 		"reload":  func(Event, *destination, *source) func() { go w.reload(); return nil },
 		"resize_ring": func(e Event, _ *destination, _ *source) func() {
-			go w.restart(func() { w.locked(func() { w.sizeMiB = []int{2, 3, 4, 8, 16}[e.N%5] }) })
+			go w.restart(func() {
+				w.locked(func() {
+					w.sizeMiB = []int{2, 3, 4, 8, 16}[e.N%5]
+					w.largestMiB = max(w.largestMiB, w.sizeMiB)
+				})
+			})
 			w.allCauses("overflow")
 			return nil
 		},
 		"labels": func(Event, *destination, *source) func() {
-			w.locked(func() { w.generation++ })
+			w.locked(func() { w.generation++; w.labelled = w.clock.elapsed() })
 			go w.reload()
 			return nil
 		},
@@ -96,7 +101,6 @@ func (d *disk) locked(f func()) {
 func (w *world) diskEvents() eventTable {
 	// bad breaks something of the disk for a while.
 	bad := func(change, back func(m *mount)) func() {
-		w.allCauses("overflow", "damaged")
 		w.locked(func() { w.trouble.disk.begin(w.clock.elapsed()) })
 		w.disk.locked(func() { change(&w.disk.ring) })
 		return func() {
@@ -122,6 +126,7 @@ func (w *world) diskEvents() eventTable {
 			return bad(func(m *mount) { m.full = true }, func(m *mount) { m.full = false })
 		},
 		"disk_eio": func(Event, *destination, *source) func() {
+			w.allCauses("damaged") // a part of a write
 			return bad(func(m *mount) { m.write = syscall.EIO }, func(m *mount) { m.write = 0 })
 		},
 		"disk_readonly": func(Event, *destination, *source) func() {
@@ -134,6 +139,7 @@ func (w *world) diskEvents() eventTable {
 			return bad(func(m *mount) { m.read = syscall.EIO }, func(m *mount) { m.read = 0 })
 		},
 		"sync_fails": func(Event, *destination, *source) func() {
+			w.allCauses("damaged")
 			return bad(func(m *mount) { m.sync = syscall.EIO }, func(m *mount) { m.sync = 0 })
 		},
 		"disk_slow": func(e Event, _ *destination, _ *source) func() {
@@ -286,6 +292,7 @@ func (w *world) worldEvents() eventTable {
 			return manners(d, func(m *manner) { m.Poisoned = 1 + e.N%30 }, "refused", "indeterminate", "series_refused")
 		},
 		"store_refuse": func(_ Event, d *destination, _ *source) func() {
+			w.locked(func() { d.lies = true })
 			return manners(d, func(m *manner) { m.StoreRefuse = true }, "refused", "indeterminate", "series_refused")
 		},
 		"lose_answers": func(e Event, d *destination, _ *source) func() {

@@ -44,6 +44,8 @@ type progress struct {
 	fates []fate
 	next  int // where to look first for what is handed out next
 	last  int // newest entry that was stored; the order of a fifo destination
+
+	refused bool // the receiver has refused some of it
 }
 
 type fate struct {
@@ -117,12 +119,13 @@ type sample struct {
 	index  int
 }
 
-// handOut notes that the buffer hands out a sample, and returns its place. fits tells whether ms can be the time of an entry.
-func (l *ledger) handOut(destination string, labels metric.Labels, p metric.Point, after int, fits func(*entry, int64) bool) (sample, bool) {
+// handOut notes that the buffer hands out a sample, and returns its place, and its flags until now. fits tells whether ms can be the
+// time of an entry.
+func (l *ledger) handOut(destination string, labels metric.Labels, p metric.Point, after int, fits func(*entry, int64) bool) (x sample, before uint8, ok bool) {
 	s := l.series[string(labels)]
 	if s == nil {
 		l.fail("truth: %s is handed out to %s and was never appended", labels, destination)
-		return sample{}, false
+		return x, 0, false
 	}
 	g := s.progress(destination)
 	i := s.find(max(g.next, after), math.Float64bits(p.Value), p.TimeMs, fits)
@@ -132,7 +135,7 @@ func (l *ledger) handOut(destination string, labels metric.Labels, p metric.Poin
 	if i < 0 {
 		l.fail("truth: %s at %d with %x is handed out to %s%s", labels, p.TimeMs, math.Float64bits(p.Value), destination,
 			s.explain(math.Float64bits(p.Value)))
-		return sample{}, false
+		return x, 0, false
 	}
 	f := &g.fates[i]
 	if f.flags&acked != 0 && f.flags&mayRepeat == 0 {
@@ -141,9 +144,30 @@ func (l *ledger) handOut(destination string, labels metric.Labels, p metric.Poin
 	if f.flags&handed != 0 && f.handedMs != p.TimeMs {
 		f.beforeMs = f.handedMs
 	}
+	before = f.flags
 	f.flags |= handed
 	f.handedMs = p.TimeMs
-	return sample{s, i}, true
+	return sample{s, i}, before, true
+}
+
+// handOutUnseen notes that the buffer of a process that has just been killed has handed out a batch, of which it may know.
+func (l *ledger) handOutUnseen(destination string, b *metric.Batch) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for i := range b.Series {
+		s := l.series[string(b.Series[i].Ref.Labels.Packed())]
+		if s == nil {
+			continue
+		}
+		g := s.progress(destination)
+		for k := range s.entries {
+			for _, p := range b.Series[i].Points {
+				if s.entries[k].bits == math.Float64bits(p.Value) {
+					g.fates[k].flags |= handed
+				}
+			}
+		}
+	}
 }
 
 // find returns the first entry from a place on with a value and a time that fits it.
@@ -228,7 +252,9 @@ func (l *ledger) mark(destination string, list []sample, flags uint8) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for _, x := range list {
-		x.series.progress(destination).fates[x.index].flags |= flags
+		g := x.series.progress(destination)
+		g.fates[x.index].flags |= flags
+		g.refused = g.refused || flags&refused != 0
 	}
 }
 

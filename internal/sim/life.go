@@ -23,14 +23,15 @@ type Result struct {
 // Live lives a plan. It must be called in a bubble of testing/synctest, in which nothing else runs.
 func Live(p Plan) Result {
 	w := newWorld(p)
+	early := 0
+	for early < len(p.Events) && p.Events[early].At == 0 { // it is there before the agent
+		w.begin(p.Events[early])
+		early++
+	}
 	w.start()
-	agenda := slices.Clone(p.Events)
-	for len(agenda) > 0 {
-		w.until(agenda[0].At)
-		if end := w.happen(agenda[0]); end != nil {
-			w.later(agenda[0].For, end)
-		}
-		agenda = agenda[1:]
+	for _, e := range p.Events[early:] {
+		w.until(e.At)
+		w.begin(e)
 	}
 	w.until(p.Setup.Length)
 	w.settle()
@@ -43,6 +44,13 @@ func Live(p Plan) Result {
 	return Result{
 		Violations: w.violations, History: w.report(), Rounds: w.ledger.rounds, Samples: w.ledger.samples,
 		Events: len(p.Events), Starts: w.starts, Lines: w.lines, Virtual: w.clock.elapsed(),
+	}
+}
+
+// begin makes an event happen now, and ends it later.
+func (w *world) begin(e Event) {
+	if end := w.happen(e); end != nil {
+		w.later(e.For, end)
 	}
 }
 
@@ -175,8 +183,11 @@ func (w *world) settle() {
 		return
 	}
 	p.quiet()
-	w.drain(p)
+	all := w.drain(p)
 	p.stop()
+	if n := w.disk.used(); all && n > w.room() {
+		w.fail("bounds: the ring takes %d bytes in the end, of %d, though all is delivered", n, w.room())
+	}
 	p.dead.Store(true)
 	for _, d := range w.destinations {
 		d.receiver.close()
@@ -221,15 +232,28 @@ func (w *world) bounds() {
 	if n := p.buffer.Load().Stats().Bytes; n > memory {
 		w.fail("bounds: the buffer holds %d bytes in memory, of %d", n, memory)
 	}
+	if n := w.disk.used(); n > w.most() {
+		w.fail("bounds: the ring takes %d bytes, of %d", n, w.most())
+	}
 	if n := len(p.world.net.connections()); n > 4*len(w.destinations) {
 		w.fail("bounds: %d connections are open", n)
 	}
 }
 
+// room is how many bytes the ring's directory may have in good times; most is the same for the largest that it ever was.
+func (w *world) room() int64 { w.mu.Lock(); defer w.mu.Unlock(); return directory(w.sizeMiB) }
+func (w *world) most() int64 { w.mu.Lock(); defer w.mu.Unlock(); return directory(w.largestMiB) }
+
+func directory(sizeMiB int) int64 {
+	const cursors = 64 << 10
+	return int64(sizeMiB)<<20 + cursors
+}
+
 // patience is how long a destination that is well may take to get all that waits.
 const patience = 12 * time.Hour
 
-func (w *world) drain(p *process) {
+// drain waits until all is delivered. It is false where something is left.
+func (w *world) drain(p *process) bool {
 	lost := map[string]int{} // what the agent may wait for in vain
 	for _, d := range w.destinations {
 		w.ledger.each(d.name, func(_ *series, _ *entry, f *fate) {
@@ -251,7 +275,7 @@ func (w *world) drain(p *process) {
 			sum, since = left, w.clock.elapsed()
 		}
 		if left == 0 || vain && w.clock.elapsed()-since > time.Hour {
-			return
+			return left == 0
 		}
 	}
 	for _, d := range w.destinations {
@@ -259,6 +283,7 @@ func (w *world) drain(p *process) {
 			w.fail("progress: %d samples still wait for %s after %s in which all was well; %s", n, d.name, patience, p.status(d.name))
 		}
 	}
+	return false
 }
 
 // balance checks that each sample has an end with a cause.
@@ -297,6 +322,12 @@ func (w *world) caused(d *destination, reason string) bool {
 	if d.causes[reason] {
 		return true
 	}
-	memory := w.plan.Setup.MemoryMiB << 20
-	return reason == "overflow" && w.ledger.samples*9+w.ledger.rounds*200 > memory/2 // there was more than may be kept
+	if reason != "overflow" {
+		return false
+	}
+	bytes := w.ledger.samples*9 + w.ledger.rounds*200 // more than may be kept?
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	_, troubled := w.trouble.disk.from(w.trouble.disk.until)
+	return bytes > w.plan.Setup.SizeMiB<<20/2 || troubled && bytes > w.plan.Setup.MemoryMiB<<20/2
 }

@@ -47,7 +47,7 @@ type DestinationSetup struct {
 	Rate      int // backlog_bytes_per_second
 }
 
-// Event is one thing that happens. For is how long it lasts, where it does; N and M are its sizes, On the destination or source that
+// Event is one thing that happens; at 0 it does before the agent starts. For is how long it lasts, where it does; N and M are its sizes, On the destination or source that
 // it happens to.
 type Event struct {
 	At   time.Duration
@@ -77,6 +77,11 @@ func Draw(seed uint64) Plan {
 		p.Events = append(p.Events, e)
 	}
 	p.Setup.Length = max(p.Setup.Length, at+time.Minute)
+	if r.IntN(6) == 0 {
+		e := drawEvent(r, &p.Setup, "")
+		e.Kind = pick(r, "disk_full", "disk_readonly", "disk_denied", "disk_eio", "run_full")
+		p.Events = slices.Insert(p.Events, 0, e)
+	}
 	return p
 }
 

@@ -80,6 +80,7 @@ func (p *process) observe(name string, s push.Source) push.Source {
 // apply brings the world's configuration into force.
 func (p *process) apply() {
 	configs, external := p.world.pushConfigs()
+	p.world.applied.Add(1)
 	p.destinations.Apply(configs, external)
 	var instances []probe.Instance
 	for _, s := range p.world.sources {

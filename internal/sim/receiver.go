@@ -31,6 +31,7 @@ type receiver struct {
 	requests int
 	knew2    bool           // it has taken 2.0
 	since2   int            // requests in 1.0 that it has taken after that
+	asked    wish           // what it has asked for last
 	repeated map[uint64]int // by hash of the body: answers in a row that a smaller request would not have got
 }
 
@@ -88,6 +89,7 @@ func (r *receiver) begin() (m manner, n int) {
 
 func (r *receiver) ServeHTTP(out http.ResponseWriter, in *http.Request) {
 	started := time.Now()
+	r.early()
 	out.Header().Set("Date", r.world.trueTime().UTC().Format(http.TimeFormat))
 	body, err := io.ReadAll(in.Body)
 	if err != nil {
@@ -106,6 +108,9 @@ func (r *receiver) ServeHTTP(out http.ResponseWriter, in *http.Request) {
 	case m.Status != 0:
 		if m.RetryAfter > 0 {
 			out.Header().Set("Retry-After", fmt.Sprint(m.RetryAfter))
+			if m.Status != http.StatusRequestEntityTooLarge && r.reaches(in, started) { // that one is cut at once
+				r.ask(time.Duration(m.RetryAfter) * time.Second)
+			}
 		}
 		r.answer(out, m, m.Status)
 		return
@@ -122,6 +127,7 @@ func (r *receiver) ServeHTTP(out http.ResponseWriter, in *http.Request) {
 		http.Error(out, err.Error(), http.StatusBadRequest)
 		return
 	}
+	r.look(w)
 	if m.MostSamples > 0 && w.samples > m.MostSamples {
 		r.tooMuch(out, m, body)
 		return
@@ -175,7 +181,8 @@ type written struct {
 }
 
 type writtenSeries struct {
-	labels metric.Labels // without external ones
+	labels metric.Labels     // without external ones
+	extern map[string]string // those
 	points []metric.Point
 }
 
@@ -203,11 +210,9 @@ func decode(in *http.Request, body []byte) (w written, err error) {
 			ts := &m.Timeseries[i]
 			var labels []metric.Label
 			for k := 0; k+1 < len(ts.LabelsRefs); k += 2 {
-				if name := m.Symbols[ts.LabelsRefs[k]]; !external[name] {
-					labels = append(labels, metric.Label{Name: name, Value: m.Symbols[ts.LabelsRefs[k+1]]})
-				}
+				labels = append(labels, metric.Label{Name: m.Symbols[ts.LabelsRefs[k]], Value: m.Symbols[ts.LabelsRefs[k+1]]})
 			}
-			x := writtenSeries{labels: metric.NewLabels(labels)}
+			x := newWrittenSeries(labels)
 			for _, s := range ts.Samples {
 				x.points = append(x.points, metric.Point{TimeMs: s.Timestamp, Value: s.Value})
 			}
@@ -223,17 +228,47 @@ func decode(in *http.Request, body []byte) (w written, err error) {
 		ts := &m.Timeseries[i]
 		var labels []metric.Label
 		for _, l := range ts.Labels {
-			if !external[l.Name] {
-				labels = append(labels, metric.Label{Name: l.Name, Value: l.Value})
-			}
+			labels = append(labels, metric.Label{Name: l.Name, Value: l.Value})
 		}
-		x := writtenSeries{labels: metric.NewLabels(labels)}
+		x := newWrittenSeries(labels)
 		for _, s := range ts.Samples {
 			x.points = append(x.points, metric.Point{TimeMs: s.Timestamp, Value: s.Value})
 		}
 		w.add(x)
 	}
 	return w, nil
+}
+
+func newWrittenSeries(labels []metric.Label) writtenSeries {
+	x := writtenSeries{extern: map[string]string{}}
+	var own []metric.Label
+	for _, l := range labels {
+		if external[l.Name] {
+			x.extern[l.Name] = l.Value
+		} else {
+			own = append(own, l)
+		}
+	}
+	x.labels = metric.NewLabels(own)
+	return x
+}
+
+// look checks what a request says beside its samples.
+func (r *receiver) look(w written) {
+	site := r.world.site()
+	seen := map[metric.Labels]bool{}
+	for i := range w.series {
+		s := &w.series[i]
+		if seen[s.labels] {
+			r.world.fail("truth: %s receives %s twice in one request", r.name, s.labels)
+			return
+		}
+		seen[s.labels] = true
+		if s.extern["instance"] != "simulated" || s.extern["job"] != "headend" || site != "" && s.extern["site"] != site {
+			r.world.fail("truth: %s receives %s with the external labels %v", r.name, s.labels, s.extern)
+			return
+		}
+	}
 }
 
 func (w *written) add(s writtenSeries) {
@@ -300,7 +335,7 @@ func (r *receiver) take(out http.ResponseWriter, in *http.Request, m manner, n i
 		http.Error(out, "out of bounds", http.StatusBadRequest)
 	default:
 		out.WriteHeader(http.StatusNoContent)
-		if r.link.answers() && in.Context().Err() == nil && time.Since(started) < answerTime {
+		if r.reaches(in, started) {
 			sent := time.Now()
 			time.AfterFunc(r.link.oneWay()+time.Millisecond, func() {
 				if !r.link.cutSince(sent) {
@@ -322,6 +357,36 @@ func (r *receiver) doubted(v2 bool) bool {
 	}
 	r.since2++
 	return r.knew2 && r.since2 <= 4
+}
+
+// reaches tells whether an answer that goes out now gets to the sender, unless its connection is cut.
+func (r *receiver) reaches(in *http.Request, started time.Time) bool {
+	return r.link.answers() && in.Context().Err() == nil && time.Since(started) < answerTime
+}
+
+// wish is what a receiver asks for with Retry-After.
+type wish struct {
+	at, until time.Time
+	applied   int64 // a sender that began later has not heard of it
+}
+
+func (r *receiver) ask(wait time.Duration) {
+	const most, slack = 10 * time.Minute, 3 * time.Second // DESIGN; the answer's way
+	now := time.Now()
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.asked = wish{now, now.Add(min(wait, most) - slack), r.world.applied.Load()}
+}
+
+// early notes a request that comes before the time that the receiver has asked for. With two lanes one may be on its way.
+func (r *receiver) early() {
+	r.mu.Lock()
+	p := r.asked
+	r.mu.Unlock()
+	d := r.world.destination(r.name)
+	if time.Now().Before(p.until) && p.applied == r.world.applied.Load() && !d.setup.LiveFirst && !r.link.cutSince(p.at) {
+		r.world.fail("progress: %s is asked again after %s, which has asked for %s or more", r.name, time.Since(p.at), p.until.Sub(p.at))
+	}
 }
 
 // longestWork bounds how long a receiver works on a request.

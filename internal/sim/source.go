@@ -120,6 +120,14 @@ func (r *reader) Collect(ctx context.Context, out *metric.Set) error {
 		case 3:
 			value = -float64(round) * 1e6
 		}
+		switch round - n%20 { // what is easily lost on the way, once in a series
+		case 3:
+			value = math.Copysign(0, -1)
+		case 4:
+			value = math.NaN()
+		case 5:
+			value = math.Inf(1)
+		}
 		d := r.descs[n%families]
 		if s.own {
 			ref := out.Intern(metric.LabelsOf(d.Name, "n", fmt.Sprint(n)), d)

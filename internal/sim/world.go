@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/alecthomas/units"
@@ -26,6 +27,7 @@ type world struct {
 	ledger       *ledger
 	sources      []*source
 	destinations []*destination
+	applied      atomic.Int64  // how often a configuration was brought into force
 	restarting   chan struct{} // has an element while a process is stopped and started in order
 
 	mu            sync.Mutex
@@ -33,7 +35,9 @@ type world struct {
 	process       *process
 	absent        bool             // nothing is to run: the machine is off, or somebody works on the disk
 	sizeMiB       int              // of the ring, as configured now
+	largestMiB    int              // and the most that it was
 	generation    int              // of the external labels
+	labelled      time.Duration    // when they were changed last
 	relabel       bool             // relabelling rules are configured
 	began         map[string]int64 // ms since boot at which a source's newest round began
 	stamped       time.Duration    // when the agent has read the clock last, since the life began
@@ -55,6 +59,7 @@ type destination struct {
 	since    time.Duration // when it was configured first
 	counted  map[string]int
 	causes   map[string]bool // reasons for which samples may be dropped or refused
+	lies     bool            // the receiver has stored what it refused
 }
 
 // inOrder tells whether a series' samples must arrive in the order in which they were appended.
@@ -63,7 +68,7 @@ func (d *destination) inOrder() bool { return !d.setup.LiveFirst }
 func newWorld(p Plan) *world {
 	w := &world{
 		plan: p, clock: newMachineClock(), disk: newDisk(), net: newNetwork(), rng: rand.New(rand.NewPCG(p.Seed, 1)),
-		sizeMiB: p.Setup.SizeMiB, began: map[string]int64{}, restarting: make(chan struct{}, 1),
+		sizeMiB: p.Setup.SizeMiB, largestMiB: p.Setup.SizeMiB, began: map[string]int64{}, restarting: make(chan struct{}, 1),
 	}
 	w.ledger = newLedger(w.fail)
 	if p.Setup.NoBattery {
@@ -170,6 +175,18 @@ func (w *world) pushConfigs() (configs []push.Config, external []metric.Label) {
 		external = append(external, metric.Label{Name: "site", Value: fmt.Sprint(w.generation)})
 	}
 	return configs, external
+}
+
+// site returns the value that the external label must have; "" where it was changed lately, or is not configured.
+func (w *world) site() string {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	p, now := w.process, w.clock.elapsed()
+	const settled = 5 * time.Minute
+	if w.generation == 0 || p == nil || p.dead.Load() || time.Since(p.started) < settled || now-time.Since(p.started) < w.labelled {
+		return ""
+	}
+	return fmt.Sprint(w.generation)
 }
 
 // reading notes that a round of a source begins.

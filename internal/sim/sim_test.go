@@ -28,9 +28,11 @@ import (
 //	SIM_STATE    a file that sums up the runs: the next one goes on with the next seed
 //	SIM_PLAN     a file with one plan, to live that alone and to print its history
 //	SIM_FIRST    anything: the run ends with the first life that fails, which is not shrunk; it is enough to judge a mutation
+//	SIM_COVER    a directory for the coverage profiles of a test binary that was built with -cover, one of each child: without all
+//	             first lines but one they are one profile
 const (
 	envLives, envSeed, envMinutes, envState, envPlan = "SIM_LIVES", "SIM_SEED", "SIM_MINUTES", "SIM_STATE", "SIM_PLAN"
-	envFirst                                         = "SIM_FIRST"
+	envFirst, envCover                               = "SIM_FIRST", "SIM_COVER"
 
 	envChild = "SIM_CHILD" // set for child processes, which read plans from standard input
 )
@@ -75,6 +77,10 @@ type child struct {
 
 func startChild() (*child, error) {
 	c := &child{cmd: exec.Command(os.Args[0], "-test.run=^TestChild$", "-test.timeout=0"), err: &bytes.Buffer{}}
+	if dir := os.Getenv(envCover); dir != "" {
+		name := filepath.Join(dir, fmt.Sprintf("%d.out", time.Now().UnixNano()))
+		c.cmd.Args = append(c.cmd.Args, "-test.coverprofile="+name)
+	}
 	c.cmd.Env = append(os.Environ(), envChild+"=1", "GOMAXPROCS=2", "GOGC=400")
 	c.cmd.Stderr = c.err
 	var err error

@@ -315,9 +315,13 @@ func (w *world) worldEvents() eventTable {
 		},
 		"churning": func(e Event, _ *destination, s *source) func() {
 			over := w.clock.elapsed() + e.For
+			each := 1 + e.N%30
+			if e.M%3 == 0 { // as containers do: the dictionary is soon one of the past
+				each = max(each, min(s.size(), 200))
+			}
 			var again func()
 			again = func() {
-				if s.churn(1 + e.N%30); w.clock.elapsed() < over {
+				if s.churn(each); w.clock.elapsed() < over {
 					w.later(s.interval, again)
 				}
 			}

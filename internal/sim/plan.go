@@ -26,6 +26,7 @@ type Setup struct {
 	Commit       time.Duration // commit interval
 	NoTmpfs      bool
 	NoBattery    bool // the clock begins in 1970 with each boot
+	Noisy        bool // values that nothing compresses: the ring fills up
 }
 
 // SourceSetup is something to probe.
@@ -77,6 +78,13 @@ func Draw(seed uint64) Plan {
 		p.Events = append(p.Events, e)
 	}
 	p.Setup.Length = max(p.Setup.Length, at+time.Minute)
+	if p.Setup.Noisy { // what is delivered at once fills nothing
+		for i := range p.Setup.Destinations {
+			e := Event{At: p.Setup.Length / 20, Kind: "refuse", For: p.Setup.Length * 3 / 4, On: i}
+			p.Events = append(p.Events, e)
+		}
+		slices.SortStableFunc(p.Events, func(a, b Event) int { return int(a.At - b.At) })
+	}
 	if r.IntN(6) == 0 {
 		e := drawEvent(r, &p.Setup, "")
 		e.Kind = pick(r, "disk_full", "disk_readonly", "disk_denied", "disk_eio", "run_full")
@@ -94,7 +102,7 @@ func drawSetup(r *rand.Rand) Setup {
 	interval := pick(r, time.Second, 5*time.Second, 5*time.Second, 10*time.Second, 10*time.Second, 10*time.Second, 30*time.Second, time.Minute)
 	budget := 40_000.0 // samples of a life, about
 	if r.IntN(20) == 0 {
-		budget = 600_000
+		budget, s.Noisy, s.SizeMiB = 600_000, true, pick(r, 2, 2, 3, 4)
 	}
 	rounds := float64(s.Length / interval)
 	for n := 1 + r.IntN(4); n > 0; n-- {

@@ -29,10 +29,12 @@ type receiver struct {
 	mu       sync.Mutex
 	manner   manner
 	requests int
-	knew2    bool           // it has taken 2.0
-	since2   int            // requests in 1.0 that it has taken after that
-	asked    wish           // what it has asked for last
-	repeated map[uint64]int // by hash of the body: answers in a row that a smaller request would not have got
+	knew2    bool                   // it has taken 2.0
+	since2   int                    // requests in 1.0 that it has taken after that
+	asked    wish                   // what it has asked for last
+	hopeless [mostAMinute]time.Time // when the last answers went out that were the same whatever came
+	answers  int                    // of those, ever
+	repeated map[uint64]int         // by hash of the body: answers in a row that a smaller request would not have got
 }
 
 // manner is how a receiver behaves.
@@ -106,6 +108,7 @@ func (r *receiver) ServeHTTP(out http.ResponseWriter, in *http.Request) {
 		io.WriteString(out, "ok")
 		return
 	case m.Status != 0:
+		r.hammered()
 		if m.RetryAfter > 0 {
 			out.Header().Set("Retry-After", fmt.Sprint(m.RetryAfter))
 			if m.Status != http.StatusRequestEntityTooLarge && r.reaches(in, started) { // that one is cut at once
@@ -386,6 +389,22 @@ func (r *receiver) early() {
 	d := r.world.destination(r.name)
 	if time.Now().Before(p.until) && p.applied == r.world.applied.Load() && !d.setup.LiveFirst && !r.link.cutSince(p.at) {
 		r.world.fail("progress: %s is asked again after %s, which has asked for %s or more", r.name, time.Since(p.at), p.until.Sub(p.at))
+	}
+}
+
+// mostAMinute bounds how often a receiver is asked that answers the same to everything.
+const mostAMinute = 120
+
+func (r *receiver) hammered() {
+	r.mu.Lock()
+	last := &r.hopeless[r.answers%mostAMinute]
+	since := time.Since(*last)
+	*last = time.Now()
+	r.answers++
+	again := r.answers > mostAMinute && since < time.Minute
+	r.mu.Unlock()
+	if again {
+		r.world.fail("progress: %s is asked more than %d times in %s while it refuses everything", r.name, mostAMinute, since)
 	}
 }
 

@@ -36,6 +36,7 @@ type disk struct {
 type mount struct {
 	room  int64         // bytes that may still be allocated
 	full  bool          // nothing can be allocated
+	files bool          // while full: empty files can be made nevertheless
 	write syscall.Errno // of every operation that changes something; 0: none
 	read  syscall.Errno // of reads of content
 	open  syscall.Errno // of opening and listing

@@ -122,8 +122,8 @@ func (w *world) diskEvents() eventTable {
 			}
 			return nil
 		},
-		"disk_full": func(Event, *destination, *source) func() {
-			return bad(func(m *mount) { m.full = true }, func(m *mount) { m.full = false })
+		"disk_full": func(e Event, _ *destination, _ *source) func() {
+			return bad(func(m *mount) { m.full, m.files = true, e.M%2 == 0 }, func(m *mount) { m.full = false })
 		},
 		"disk_eio": func(Event, *destination, *source) func() {
 			w.allCauses("damaged") // a part of a write
@@ -162,9 +162,9 @@ func (w *world) diskEvents() eventTable {
 				end()
 			}
 		},
-		"run_full": func(Event, *destination, *source) func() {
+		"run_full": func(e Event, _ *destination, _ *source) func() {
 			w.locked(func() { w.trouble.wal.begin(w.clock.elapsed()) })
-			w.disk.locked(func() { w.disk.run.full = true })
+			w.disk.locked(func() { w.disk.run.full, w.disk.run.files = true, e.M%2 == 0 })
 			return func() {
 				w.disk.locked(func() { w.disk.run.full = false })
 				w.locked(func() { w.trouble.wal.end(w.clock.elapsed()) })
@@ -266,6 +266,9 @@ func (w *world) worldEvents() eventTable {
 				m.Status = []int{500, 503, 429, 429, 502, 504, 401, 403, 404, 408, 302, 413}[e.N%12]
 				m.HTML, m.RetryAfter = e.M%2 == 0, []int{0, 1, 30, 3600}[e.M%4]
 			})
+		},
+		"too_large": func(e Event, d *destination, _ *source) func() {
+			return manners(d, func(m *manner) { m.Status, m.HTML = 413, e.M%2 == 0 })
 		},
 		"portal": func(e Event, d *destination, _ *source) func() {
 			if e.M%2 == 0 {

@@ -182,6 +182,7 @@ func (w *world) settle() {
 		w.fail("no agent runs in the end")
 		return
 	}
+	w.inUse(p)
 	p.quiet()
 	all := w.drain(p)
 	p.stop()
@@ -215,6 +216,15 @@ func (w *world) fresh() {
 		if old := w.clock.elapsed() - newest; old > d.setup.Flush+2*interval+time.Minute {
 			w.fail("progress: the newest sample that %s has is %s old, though it gets what is live first", d.name, old)
 		}
+	}
+}
+
+// inUse checks that the agent has taken its disk and its WAL into use again, which have been well for long enough.
+func (w *world) inUse(p *process) {
+	time.Sleep(max(0, w.plan.Setup.Length+retryTime+time.Minute-w.clock.elapsed()))
+	s := p.buffer.Load().Stats()
+	if s.Mode != buffer.ModeDisk || s.Tail == w.plan.Setup.NoTmpfs {
+		w.fail("progress: the disk is well, and the buffer goes on in mode %s, with a WAL: %t", s.Mode, s.Tail)
 	}
 }
 

@@ -87,7 +87,8 @@ func Draw(seed uint64) Plan {
 	}
 	if r.IntN(6) == 0 {
 		e := drawEvent(r, &p.Setup, "")
-		e.Kind = pick(r, "disk_full", "disk_readonly", "disk_denied", "disk_eio", "run_full")
+		e.Kind = pick(r, "disk_full", "disk_full", "disk_readonly", "disk_denied", "disk_eio", "run_full")
+		e.For = logUniform(r, time.Minute, p.Setup.Length/2)
 		p.Events = slices.Insert(p.Events, 0, e)
 	}
 	return p
@@ -141,7 +142,7 @@ var kinds = []struct {
 	{"disk_denied", "disk"}, {"disk_slow", "disk"}, {"disk_moved", "disk"}, {"disk_read_error", "disk"}, {"sync_fails", "disk"}, {"run_full", "disk"},
 	{"step", "clock"}, {"step", "clock"}, {"small_step", "clock"}, {"drift", "clock"}, {"unset", "clock"},
 	{"refuse", "line"}, {"refuse", "line"}, {"blackhole", "line"}, {"no_name", "line"}, {"cut", "line"}, {"thin", "line"}, {"far", "line"}, {"deaf", "line"},
-	{"status", "receiver"}, {"status", "receiver"}, {"portal", "receiver"}, {"most_samples", "receiver"}, {"most_bytes", "receiver"},
+	{"status", "receiver"}, {"status", "receiver"}, {"too_large", "receiver"}, {"portal", "receiver"}, {"most_samples", "receiver"}, {"most_bytes", "receiver"},
 	{"slow_by_sample", "receiver"}, {"oldest_age", "receiver"}, {"poisoned", "receiver"}, {"store_refuse", "receiver"}, {"lose_answers", "receiver"},
 	{"slow", "receiver"}, {"protocol", "receiver"},
 	{"churn", "probe"}, {"churning", "probe"}, {"shrink", "probe"}, {"grow", "probe"}, {"break", "probe"}, {"hang", "probe"},
@@ -162,6 +163,8 @@ func drawEvent(r *rand.Rand, s *Setup, last string) Event {
 		e.For = min(e.For, 10*time.Minute)
 	case "second_agent":
 		e.For = min(e.For, 5*time.Minute)
+	case "most_samples", "most_bytes", "slow_by_sample", "thin", "too_large": // a sender needs minutes to find out what is wrong
+		e.For = logUniform(r, time.Minute, s.Length/2)
 	}
 	return e
 }

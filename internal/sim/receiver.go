@@ -35,6 +35,7 @@ type receiver struct {
 	hopeless [mostAMinute]time.Time // when the last answers went out that were the same whatever came
 	answers  int                    // of those, ever
 	repeated map[uint64]int         // by hash of the body: answers in a row that a smaller request would not have got
+	tardy    tardiness
 }
 
 // manner is how a receiver behaves.
@@ -95,6 +96,7 @@ func (r *receiver) ServeHTTP(out http.ResponseWriter, in *http.Request) {
 	out.Header().Set("Date", r.world.trueTime().UTC().Format(http.TimeFormat))
 	body, err := io.ReadAll(in.Body)
 	if err != nil {
+		r.late(in, nil)
 		return
 	}
 	m, n := r.begin()
@@ -136,6 +138,9 @@ func (r *receiver) ServeHTTP(out http.ResponseWriter, in *http.Request) {
 		return
 	}
 	time.Sleep(min(time.Duration(w.samples)*m.SlowBySample, longestWork))
+	if m.SlowBySample > 0 && in.Context().Err() != nil {
+		r.late(in, body)
+	}
 	r.take(out, in, m, n, w, started)
 }
 
@@ -405,6 +410,35 @@ func (r *receiver) hammered() {
 	r.mu.Unlock()
 	if again {
 		r.world.fail("progress: %s is asked more than %d times in %s while it refuses everything", r.name, mostAMinute, since)
+	}
+}
+
+// tardiness is how often the same request did not get through in time.
+type tardiness struct {
+	body    uint64 // its hash, or its length where it has not come to its end
+	applied int64  // by the same sender
+	times   int
+}
+
+// mostTardy bounds that: after three times a request is made smaller.
+const mostTardy = 8
+
+// late notes a request that its sender has given up.
+func (r *receiver) late(in *http.Request, body []byte) {
+	t := tardiness{uint64(in.ContentLength), r.world.applied.Load(), 1}
+	if body != nil {
+		h := fnv.New64a()
+		h.Write(body)
+		t.body = h.Sum64()
+	}
+	r.mu.Lock()
+	if last := r.tardy; last.body == t.body && last.applied == t.applied {
+		t.times += last.times
+	}
+	r.tardy = t
+	r.mu.Unlock()
+	if t.times == mostTardy+1 {
+		r.world.fail("progress: %s got one request of %d bytes that takes too long %d times", r.name, in.ContentLength, t.times)
 	}
 }
 

@@ -75,7 +75,7 @@ func (v *view) Open(name string, write, create bool) (buffer.File, error) {
 			return nil, pathError("open", name, syscall.ENOENT)
 		case m.write != 0:
 			return nil, pathError("open", name, m.write)
-		case m.full:
+		case m.full && !m.files:
 			return nil, pathError("open", name, syscall.ENOSPC)
 		}
 		n = newNode()

@@ -80,8 +80,8 @@ func (p *process) observe(name string, s push.Source) push.Source {
 // apply brings the world's configuration into force.
 func (p *process) apply() {
 	configs, external := p.world.pushConfigs()
-	p.world.applied.Add(1)
 	p.destinations.Apply(configs, external)
+	p.world.applied.Add(1) // what the senders before have heard ends here
 	var instances []probe.Instance
 	for _, s := range p.world.sources {
 		instances = append(instances, s.instance())

@@ -33,6 +33,14 @@ func (w *world) processEvents() eventTable {
 			w.later(e.delay(10*time.Second), w.start)
 			return nil
 		},
+		"kill_inside": func(e Event, _ *destination, _ *source) func() {
+			w.killInside(1+e.N%100, func() { w.later(e.delay(10*time.Second), w.start) })
+			return nil
+		},
+		"power_inside": func(e Event, _ *destination, _ *source) func() {
+			w.killInside(1+e.N%100, func() { w.loseThePower(e, nil) })
+			return nil
+		},
 		"restart": func(Event, *destination, *source) func() { go w.restart(func() {}); return nil },
 		"reload":  func(Event, *destination, *source) func() { go w.reload(); return nil },
 		"resize_ring": func(e Event, _ *destination, _ *source) func() {
@@ -181,7 +189,8 @@ func (w *world) loseThePower(e Event, snapshot map[string]*node) {
 		w.inHandGoes(p)
 	}
 	w.powerGoes()
-	w.allCauses("overflow", "damaged", "clock")
+	w.allCauses("clock")
+	w.locked(func() { w.powerLost = true })
 	w.disk.powerLoss(w.fork())
 	if snapshot != nil {
 		w.forget(w.snapshotAt - w.exposure() - retryTime)

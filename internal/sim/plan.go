@@ -78,13 +78,17 @@ func Draw(seed uint64) Plan {
 		p.Events = append(p.Events, e)
 	}
 	p.Setup.Length = max(p.Setup.Length, at+time.Minute)
+	if r.IntN(3) == 0 {
+		p.strike(r)
+	}
 	if p.Setup.Noisy { // what is delivered at once fills nothing
 		for i := range p.Setup.Destinations {
 			e := Event{At: p.Setup.Length / 20, Kind: "refuse", For: p.Setup.Length * 3 / 4, On: i}
 			p.Events = append(p.Events, e)
 		}
-		slices.SortStableFunc(p.Events, func(a, b Event) int { return int(a.At - b.At) })
+		p.Events = append(p.Events, Event{At: p.Setup.Length / 2, Kind: "resize_ring", N: r.IntN(3)}) // smaller, mostly
 	}
+	slices.SortStableFunc(p.Events, func(a, b Event) int { return int(a.At - b.At) })
 	if r.IntN(6) == 0 {
 		e := drawEvent(r, &p.Setup, "")
 		e.Kind = pick(r, "disk_full", "disk_full", "disk_readonly", "disk_denied", "disk_eio", "run_full")
@@ -92,6 +96,18 @@ func Draw(seed uint64) Plan {
 		p.Events = slices.Insert(p.Events, 0, e)
 	}
 	return p
+}
+
+// strike adds a chord: an outage, a process that is another one when it ends, and a disk in trouble when the backlog is to be read.
+func (p *Plan) strike(r *rand.Rand) {
+	at, out := logUniform(r, time.Second, p.Setup.Length/2), logUniform(r, 2*time.Minute, p.Setup.Length/3)
+	on := r.IntN(12)
+	event := func(at time.Duration, last time.Duration, kinds ...string) {
+		p.Events = append(p.Events, Event{At: at, Kind: pick(r, kinds...), For: last, On: on, N: r.IntN(1 << 20), M: r.IntN(1 << 20)})
+	}
+	event(at, out, "refuse", "blackhole", "no_name", "status")
+	event(at+out-30*time.Second, 0, "restart", "kill", "kill_inside")
+	event(at+out-5*time.Second, logUniform(r, time.Minute, 15*time.Minute), "disk_read_error", "disk_denied", "disk_moved", "disk_eio", "sync_fails")
 }
 
 func drawSetup(r *rand.Rand) Setup {
@@ -102,8 +118,8 @@ func drawSetup(r *rand.Rand) Setup {
 	}
 	interval := pick(r, time.Second, 5*time.Second, 5*time.Second, 10*time.Second, 10*time.Second, 10*time.Second, 30*time.Second, time.Minute)
 	budget := 40_000.0 // samples of a life, about
-	if r.IntN(20) == 0 {
-		budget, s.Noisy, s.SizeMiB = 600_000, true, pick(r, 2, 2, 3, 4)
+	if r.IntN(15) == 0 {
+		budget, s.Noisy, s.SizeMiB = 600_000, true, pick(r, 2, 3, 4, 8)
 	}
 	rounds := float64(s.Length / interval)
 	for n := 1 + r.IntN(4); n > 0; n-- {
@@ -136,9 +152,9 @@ var kinds = []struct {
 	name  string
 	group string
 }{
-	{"kill", "process"}, {"kill", "process"}, {"restart", "process"}, {"reload", "process"}, {"reload", "process"}, {"resize_ring", "process"},
+	{"kill", "process"}, {"kill", "process"}, {"kill_inside", "process"}, {"kill_inside", "process"}, {"restart", "process"}, {"reload", "process"}, {"reload", "process"}, {"resize_ring", "process"},
 	{"labels", "process"}, {"relabel", "process"}, {"drop_destination", "process"}, {"second_agent", "process"}, {"newer_format", "process"},
-	{"power_loss", "disk"}, {"snapshot", "disk"}, {"restore", "disk"}, {"disk_full", "disk"}, {"disk_eio", "disk"}, {"disk_readonly", "disk"},
+	{"power_loss", "disk"}, {"power_inside", "disk"}, {"snapshot", "disk"}, {"restore", "disk"}, {"disk_full", "disk"}, {"disk_eio", "disk"}, {"disk_readonly", "disk"},
 	{"disk_denied", "disk"}, {"disk_slow", "disk"}, {"disk_moved", "disk"}, {"disk_read_error", "disk"}, {"sync_fails", "disk"}, {"run_full", "disk"},
 	{"step", "clock"}, {"step", "clock"}, {"small_step", "clock"}, {"drift", "clock"}, {"unset", "clock"},
 	{"refuse", "line"}, {"refuse", "line"}, {"blackhole", "line"}, {"no_name", "line"}, {"cut", "line"}, {"thin", "line"}, {"far", "line"}, {"deaf", "line"},

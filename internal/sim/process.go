@@ -149,9 +149,13 @@ func (p *process) stop() {
 
 // kill ends the process in the middle of whatever it does.
 func (p *process) kill() {
-	if p.dead.Swap(true) {
-		return
+	if !p.dead.Swap(true) {
+		p.bury()
 	}
+}
+
+// bury clears away a process that is dead.
+func (p *process) bury() {
 	p.world.account(p, p.world.destinations...)
 	p.files.release()
 	p.conns.Range(func(c, _ any) bool { c.(*conn).reset(); return true })

@@ -113,7 +113,7 @@ func (r *receiver) ServeHTTP(out http.ResponseWriter, in *http.Request) {
 		r.hammered()
 		if m.RetryAfter > 0 {
 			out.Header().Set("Retry-After", fmt.Sprint(m.RetryAfter))
-			if m.Status != http.StatusRequestEntityTooLarge && r.reaches(in, started) { // that one is cut at once
+			if r.isMinded(m.Status) && r.reaches(in, started) { // that one is cut at once
 				r.ask(time.Duration(m.RetryAfter) * time.Second)
 			}
 		}
@@ -138,7 +138,7 @@ func (r *receiver) ServeHTTP(out http.ResponseWriter, in *http.Request) {
 		return
 	}
 	time.Sleep(min(time.Duration(w.samples)*m.SlowBySample, longestWork))
-	if m.SlowBySample > 0 && in.Context().Err() != nil {
+	if w.samples > fewSamples && m.SlowBySample > 0 && in.Context().Err() != nil {
 		r.late(in, body)
 	}
 	r.take(out, in, m, n, w, started)
@@ -372,6 +372,13 @@ func (r *receiver) reaches(in *http.Request, started time.Time) bool {
 	return r.link.answers() && in.Context().Err() == nil && time.Since(started) < answerTime
 }
 
+// isMinded tells whether Retry-After matters: what is too large is cut at once, and to the letter of the specification a batch is
+// dropped, and the next one sent.
+func (r *receiver) isMinded(status int) bool {
+	drops := r.world.destination(r.name).setup.Drop && status/100 == 4 && status != http.StatusTooManyRequests
+	return status != http.StatusRequestEntityTooLarge && !drops
+}
+
 // wish is what a receiver asks for with Retry-After.
 type wish struct {
 	at, until time.Time
@@ -420,8 +427,11 @@ type tardiness struct {
 	times   int
 }
 
-// mostTardy bounds that: after three times a request is made smaller.
-const mostTardy = 8
+// mostTardy bounds that: after three times a request is made smaller, unless it has few samples.
+const (
+	mostTardy  = 5
+	fewSamples = 100
+)
 
 // late notes a request that its sender has given up.
 func (r *receiver) late(in *http.Request, body []byte) {

@@ -18,6 +18,9 @@ type view struct {
 	disk *disk
 	dead *atomic.Bool
 	open atomic.Int64 // files
+
+	fuse  int    // operations until the process ends in the middle of one; 0: it does not
+	blown func() // called then, with the disk locked
 }
 
 var errKilled = errors.New("the process has been killed")
@@ -31,6 +34,11 @@ func (v *view) begin(name string) (*mount, error) {
 		time.Sleep(slow)
 	}
 	v.disk.mu.Lock()
+	if v.fuse > 0 {
+		if v.fuse--; v.fuse == 0 {
+			v.blown()
+		}
+	}
 	if v.dead.Load() {
 		v.disk.mu.Unlock()
 		return nil, errKilled

@@ -33,6 +33,7 @@ type world struct {
 	mu            sync.Mutex
 	rng           *rand.Rand
 	process       *process
+	powerLost     bool             // what that has cost, the agent may count as overflow or damaged
 	absent        bool             // nothing is to run: the machine is off, or somebody works on the disk
 	sizeMiB       int              // of the ring, as configured now
 	largestMiB    int              // and the most that it was

@@ -65,13 +65,15 @@ func (o *observer) Ack(b *metric.Batch, out metric.Outcome) {
 	o.mu.Lock()
 	lane := slices.Index(o.of[:], b)
 	batch := o.batches[lane]
-	o.batches[lane] = nil
 	o.mu.Unlock()
 	count := b.Count
 	o.Source.Ack(b, out)
-	if o.process.dead.Load() {
+	if o.process.dead.Load() { // it has perhaps not come to noting that: the batch is in hand
 		return
 	}
+	o.mu.Lock()
+	o.batches[lane] = nil
+	o.mu.Unlock()
 	w := o.process.world
 	sum := out.Delivered + out.Refused + out.Uncertain
 	for _, n := range out.Dropped {

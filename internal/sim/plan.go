@@ -119,7 +119,7 @@ func drawSetup(r *rand.Rand) Setup {
 	interval := pick(r, time.Second, 5*time.Second, 5*time.Second, 10*time.Second, 10*time.Second, 10*time.Second, 30*time.Second, time.Minute)
 	budget := 40_000.0 // samples of a life, about
 	if r.IntN(15) == 0 {
-		budget, s.Noisy, s.SizeMiB = 600_000, true, pick(r, 2, 3, 4, 8)
+		budget, s.Noisy, s.SizeMiB = 400_000, true, pick(r, 2, 3, 4, 8)
 	}
 	rounds := float64(s.Length / interval)
 	for n := 1 + r.IntN(4); n > 0; n-- {

@@ -106,7 +106,7 @@ func (p *Plan) strike(r *rand.Rand) {
 		p.Events = append(p.Events, Event{At: at, Kind: pick(r, kinds...), For: last, On: on, N: r.IntN(1 << 20), M: r.IntN(1 << 20)})
 	}
 	event(at, out, "refuse", "blackhole", "no_name", "status")
-	event(at+out-30*time.Second, 0, "restart", "kill", "kill_inside")
+	event(at+out-30*time.Second, 0, "restart", "kill", "kill_inside", "power_loss", "power_loss", "power_inside")
 	event(at+out-5*time.Second, logUniform(r, time.Minute, 15*time.Minute), "disk_read_error", "disk_denied", "disk_moved", "disk_eio", "sync_fails")
 }
 

@@ -259,7 +259,11 @@ func (w *world) worldEvents() eventTable {
 			w.allCauses("clock")
 			return w.clock.set
 		},
-		"refuse":    func(_ Event, d *destination, _ *source) func() { return line(d, func(l *link) { l.refuse = true }) },
+		"refuse": func(_ Event, d *destination, _ *source) func() { // its connections go with a server
+			end := line(d, func(l *link) { l.refuse = true })
+			d.receiver.link.cut()
+			return end
+		},
 		"no_name":   func(_ Event, d *destination, _ *source) func() { return line(d, func(l *link) { l.noName = true }) },
 		"blackhole": func(_ Event, d *destination, _ *source) func() { return line(d, func(l *link) { l.blackhole = true }) },
 		"deaf":      func(_ Event, d *destination, _ *source) func() { return line(d, func(l *link) { l.deaf = true }) },

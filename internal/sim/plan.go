@@ -78,12 +78,16 @@ func Draw(seed uint64) Plan {
 		p.Events = append(p.Events, e)
 	}
 	p.Setup.Length = max(p.Setup.Length, at+time.Minute)
-	if r.IntN(3) == 0 {
-		p.strike(r)
-	}
+	at, out := logUniform(r, time.Second, p.Setup.Length/2), logUniform(r, 2*time.Minute, p.Setup.Length/3)
 	if p.Setup.Noisy { // what is delivered at once fills nothing
+		at, out = p.Setup.Length/20, p.Setup.Length*3/4
+	}
+	if p.Setup.Noisy || r.IntN(3) == 0 {
+		p.strike(r, at, out)
+	}
+	if p.Setup.Noisy {
 		for i := range p.Setup.Destinations {
-			e := Event{At: p.Setup.Length / 20, Kind: "refuse", For: p.Setup.Length * 3 / 4, On: i}
+			e := Event{At: at, Kind: "refuse", For: out, On: i}
 			p.Events = append(p.Events, e)
 		}
 		p.Events = append(p.Events, Event{At: p.Setup.Length / 2, Kind: "resize_ring", N: r.IntN(3)}) // smaller, mostly
@@ -99,8 +103,7 @@ func Draw(seed uint64) Plan {
 }
 
 // strike adds a chord: an outage, a process that is another one when it ends, and a disk in trouble when the backlog is to be read.
-func (p *Plan) strike(r *rand.Rand) {
-	at, out := logUniform(r, time.Second, p.Setup.Length/2), logUniform(r, 2*time.Minute, p.Setup.Length/3)
+func (p *Plan) strike(r *rand.Rand, at, out time.Duration) {
 	on := r.IntN(12)
 	event := func(at time.Duration, last time.Duration, kinds ...string) {
 		p.Events = append(p.Events, Event{At: at, Kind: pick(r, kinds...), For: last, On: on, N: r.IntN(1 << 20), M: r.IntN(1 << 20)})
@@ -118,13 +121,16 @@ func drawSetup(r *rand.Rand) Setup {
 	}
 	interval := pick(r, time.Second, 5*time.Second, 5*time.Second, 10*time.Second, 10*time.Second, 10*time.Second, 30*time.Second, time.Minute)
 	budget := 40_000.0 // samples of a life, about
-	if r.IntN(15) == 0 {
+	if r.IntN(20) == 0 {
 		budget, s.Noisy, s.SizeMiB = 400_000, true, pick(r, 2, 3, 4, 8)
 	}
 	rounds := float64(s.Length / interval)
 	for n := 1 + r.IntN(4); n > 0; n-- {
 		most := max(1, min(20_000, 3*budget/rounds))
 		x := SourceSetup{Series: int(math.Exp(r.Float64() * math.Log(most))), Interval: interval, Own: r.IntN(6) == 0}
+		if s.Noisy { // all of it: a backlog of many batches, more than the memory holds and about as much as the ring does
+			x = SourceSetup{Series: max(1, int(min(20_000, budget/rounds))), Interval: interval}
+		}
 		if x.Own {
 			x.Series = min(x.Series, 50)
 		}

@@ -93,7 +93,12 @@ func (w *world) processEvents() eventTable {
 			newer := ringDir + "/v9"
 			go w.restart(func() { w.disk.locked(func() { w.disk.dirs[ringDir], w.disk.dirs[newer] = true, true }) })
 			return func() {
-				go w.restart(func() { w.disk.locked(func() { delete(w.disk.dirs, newer) }) })
+				go w.restart(func() {
+					w.disk.locked(func() {
+						delete(w.disk.dirs, newer)
+						delete(w.disk.dirs, movedDir+"/v9") // the directory may be away
+					})
+				})
 				w.locked(func() { w.trouble.disk.end(w.clock.elapsed()) })
 			}
 		},

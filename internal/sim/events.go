@@ -307,10 +307,10 @@ func (w *world) worldEvents() eventTable {
 			return manners(d, func(m *manner) { m.Slow = e.delay(40 * time.Second) })
 		},
 		"oldest_age": func(e Event, d *destination, _ *source) func() {
-			return manners(d, func(m *manner) { m.OldestAge = e.delay(20 * time.Minute) }, "refused", "indeterminate", "series_refused")
+			return manners(d, func(m *manner) { m.OldestAge, m.Quiet = e.delay(20*time.Minute), e.M%2 == 0 }, "refused", "indeterminate", "series_refused")
 		},
 		"poisoned": func(e Event, d *destination, _ *source) func() {
-			return manners(d, func(m *manner) { m.Poisoned = 1 + e.N%30 }, "refused", "indeterminate", "series_refused")
+			return manners(d, func(m *manner) { m.Poisoned, m.Quiet = 1+e.N%30, e.M%2 == 0 }, "refused", "indeterminate", "series_refused")
 		},
 		"store_refuse": func(_ Event, d *destination, _ *source) func() {
 			w.locked(func() { d.lies = true })

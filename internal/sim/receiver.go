@@ -52,6 +52,7 @@ type manner struct {
 	OldestAge    time.Duration // older samples are refused; 0: none
 	Poisoned     int           // one series in so many is refused; 0: none
 	StoreRefuse  bool          // it stores a request and answers 400
+	Quiet        bool          // it says 2xx by 2.0 though it has not written all
 	LoseAnswer   int           // one answer in so many is lost after the request was stored; 0: none
 	Slow         time.Duration // before each answer
 	SlowBySample time.Duration // before each answer, for each sample: a large request takes longer than anybody waits
@@ -334,7 +335,7 @@ func (r *receiver) take(out http.ResponseWriter, in *http.Request, m manner, n i
 		h.Set("X-Prometheus-Remote-Write-Exemplars-Written", "0")
 	}
 	switch {
-	case m.StoreRefuse || bad > 0:
+	case m.StoreRefuse || bad > 0 && !(v2 && m.Quiet):
 		if m.StoreRefuse && v2 {
 			out.Header().Del("X-Prometheus-Remote-Write-Samples-Written")
 			out.Header().Del("X-Prometheus-Remote-Write-Histograms-Written")

@@ -30,6 +30,7 @@ type boot struct {
 	ended time.Duration // since the life began; 0 for the one that lasts
 	known time.Duration // until when its readings may be on the disk: its end, or the snapshot that was restored
 	sure  time.Duration // until when they are
+	lost  bool          // a kill without a WAL has cost readings: any of the boot's may be the last that is known
 }
 
 // base is what the wall clock shows less the time since boot, from a moment of the life on.
@@ -83,6 +84,13 @@ func (c *machineClock) set() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.ahead, c.since, c.drift = 0, time.Now(), 0
+}
+
+// forget notes that what was read in this boot is lost, but for what happens to be on the disk.
+func (c *machineClock) forget() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.boots[c.number].lost = true
 }
 
 // restored notes, after a reboot, that the disk knows only what it knew at a moment of the life.
@@ -176,7 +184,7 @@ func (c *machineClock) right(e *entry, ms int64, read time.Duration) bool {
 		if x.from > to {
 			break
 		}
-		if x.from > from && near(x) {
+		if (x.from > from || b.lost) && near(x) {
 			return true
 		}
 		if x.from <= from {

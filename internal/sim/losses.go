@@ -55,6 +55,7 @@ func (w *world) memoryGoes() {
 	_, noWAL := w.trouble.wal.from(now)
 	w.mu.Unlock()
 	if noWAL || w.plan.Setup.NoTmpfs {
+		w.clock.forget()
 		w.powerGoes()
 	}
 }

@@ -355,6 +355,13 @@ func (r *receiver) take(out http.ResponseWriter, in *http.Request, m manner, n i
 	}
 }
 
+// remembered notes that an agent starts, whose record may say that 2.0 is known.
+func (r *receiver) remembered() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.since2 = 0
+}
+
 // doubted notes a request that was taken, and tells whether it may come again, though all was well: where 2.0 was known before, the
 // agent wants to see twice that 1.0 is taken, in each of its lanes.
 func (r *receiver) doubted(v2 bool) bool {

@@ -274,6 +274,9 @@ func (w *world) start() {
 		}
 	}
 	w.mu.Unlock()
+	for _, d := range w.destinations {
+		d.receiver.remembered()
+	}
 	go p.run()
 }
 

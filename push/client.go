@@ -71,9 +71,13 @@ func newRequest(ctx context.Context, url string, headers map[string]string, agen
 	return req, nil
 }
 
-// EmptyWrite makes a request without samples, in 1.0, for a client of NewHTTPClient's: a way to try a destination.
-func EmptyWrite(ctx context.Context, cfg Config, version string) (*http.Request, error) {
-	return newRequest(ctx, cfg.URL, cfg.Headers, userAgent(version), protocolV1, &payload{data: s2.EncodeSnappy(nil, nil)})
+// EmptyWrite makes a request without samples, in 1.0, for a client of NewHTTPClient's: a way to try a destination. redact takes the
+// destination's secrets out of what comes back: an answer may repeat what it was sent.
+func EmptyWrite(ctx context.Context, cfg Config, version string) (req *http.Request, redact func(text string) string, err error) {
+	secrets := newRedactor(cfg)
+	ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{WroteHeaderField: secrets.wrote})
+	req, err = newRequest(ctx, cfg.URL, cfg.Headers, userAgent(version), protocolV1, &payload{data: s2.EncodeSnappy(nil, nil)})
+	return req, secrets.redact, err
 }
 
 // post sends one body. It never fails: what went wrong is in the answer.

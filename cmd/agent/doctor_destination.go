@@ -20,7 +20,7 @@ import (
 const tryFor = 10 * time.Second
 
 // examineDestination goes the way of a request: name, connection, TLS, and an empty write with the credentials.
-func examineDestination(ctx context.Context, rw push.Config) []finding {
+func examineDestination(ctx context.Context, rw push.Config) (all []finding) {
 	name := rw.Destination()
 	client, err := push.NewHTTPClient(rw)
 	if err != nil {
@@ -29,7 +29,7 @@ func examineDestination(ctx context.Context, rw push.Config) []finding {
 	ctx, cancel := context.WithTimeout(ctx, tryFor)
 	defer cancel()
 	var w way
-	req, err := push.EmptyWrite(httptrace.WithClientTrace(ctx, w.trace()), rw, version)
+	req, redact, err := push.EmptyWrite(httptrace.WithClientTrace(ctx, w.trace()), rw, version)
 	if err != nil {
 		return []finding{fail(name, "write it like https://prometheus.example/api/v1/write", "url cannot be read")}
 	}
@@ -37,7 +37,12 @@ func examineDestination(ctx context.Context, rw push.Config) []finding {
 	start := time.Now()
 	resp, err := client.Do(req)
 	took := time.Since(start)
-	all := w.findings(name, proxy, start)
+	all = w.findings(name, proxy, start)
+	defer func() {
+		for i := range all {
+			all[i].Found = redact(all[i].Found)
+		}
+	}()
 	for _, text := range rw.Warnings() {
 		all = append(all, warn(name+": files", "put a new certificate in its place; it is read again by itself", "%s", text))
 	}

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"encoding/base64"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -259,5 +260,29 @@ func TestDoctorTable(t *testing.T) {
 	const want = "ok    a          x\nwarn  long name  y\n                 z\n                 → do this\nfail  c          w\n                 → do that\n\n1 ok, 1 warn, 1 fail\n"
 	if out.String() != want {
 		t.Errorf("got\n%s\nwant\n%s", out.String(), want)
+	}
+}
+
+// An answer that repeats what it was sent shows no secret, neither to people nor to programs.
+func TestDoctorShowsNoSecrets(t *testing.T) {
+	receiver := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		_, password, _ := r.BasicAuth()
+		w.WriteHeader(http.StatusUnauthorized)
+		fmt.Fprintf(w, "no such user: %s, %s, %s", r.Header.Get("Authorization"), password, r.Header.Get("X-Token"))
+	}))
+	defer receiver.Close()
+	all, _ := diagnose(t, "remote_write: [{name: d, url: \""+receiver.URL+"\", basic_auth: {username: u, password: hunter22}, headers: {X-Token: sesame99}}]\n")
+	found := false
+	for _, f := range all {
+		text := fmt.Sprint(f)
+		found = found || strings.Contains(text, "no such user")
+		for _, secret := range []string{"hunter22", "sesame99", base64.StdEncoding.EncodeToString([]byte("u:hunter22"))} {
+			if strings.Contains(text, secret) {
+				t.Errorf("%q is in %s", secret, text)
+			}
+		}
+	}
+	if !found {
+		t.Errorf("the receiver's words are not there: %v", all)
 	}
 }

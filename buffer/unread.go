@@ -38,13 +38,15 @@ func (r *Reader) setAside(s span, why error, tried bool) {
 		r.b.log.Warn("buffer: samples cannot be read now; they are kept, and tried again", "destination", r.name, "samples", s.len(), "error", why)
 	}
 	u := unread{span: s, since: now}
-	for _, x := range r.unread {
+	for i := range r.unread {
+		x := &r.unread[i]
 		if x.meet(s).empty() {
 			continue
 		}
 		if u.tries = max(u.tries, x.tries); x.since.Before(u.since) {
 			u.since = x.since
 		}
+		x.tries = 0 // what is left of it has yet to show whether it can be read
 	}
 	u.again = now.Add(min(firstRetry<<min(u.tries, 8), retryAfter))
 	if tried {

@@ -1,7 +1,9 @@
 package push
 
 import (
+	"cmp"
 	"math"
+	"slices"
 	"sort"
 	"time"
 
@@ -81,6 +83,7 @@ func (l *lane) findAge(set []metric.Samples, steps int) (left []metric.Samples, 
 		j := i + int(l.s.random()*float64(len(a.set)-i))
 		a.set[i], a.set[j] = a.set[j], a.set[i]
 	}
+	slices.SortStableFunc(a.set, func(x, y metric.Samples) int { return cmp.Compare(x.Points[0].TimeMs, y.Points[0].TimeMs) })
 	if !a.walk(steps) || !a.confirm() {
 		return nil, false, false
 	}
@@ -201,6 +204,9 @@ func (a *ageSearch) finish() (left []metric.Samples, ok bool) {
 	cut := func(set []metric.Samples) []metric.Samples {
 		for i := range set {
 			k := after(set[i].Points, a.refused)
+			if k > 0 {
+				a.l.s.report.tooOld()
+			}
 			a.l.refuse(k)
 			set[i] = tail(set[i], len(set[i].Points)-k)[0]
 		}

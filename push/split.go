@@ -28,7 +28,6 @@ func (l *lane) divide(set []metric.Samples, v verdict, p past) bool {
 		return false
 	}
 	if cut { // what is left has not been refused yet
-		l.s.report.tooOld()
 		if left, ok = l.try(left); !ok {
 			return false
 		}

@@ -44,12 +44,7 @@ func (s *stats) request(samples int, again, open bool) {
 func (s *stats) answer(a answer, sent int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.requests == nil {
-		s.requests = map[int]uint64{}
-	}
-	s.requests[a.status]++
-	s.bytes += uint64(sent)
-	s.seconds += a.took.Seconds()
+	s.count(&a, sent)
 	s.status, s.at = a.status, time.Now()
 	if a.dated {
 		s.dated, s.ahead = true, a.ahead
@@ -66,6 +61,11 @@ func (s *stats) ageRequest() {
 func (s *stats) aside(a answer, sent int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.count(&a, sent)
+}
+
+// count adds a request to those that were made. The caller holds s.mu.
+func (s *stats) count(a *answer, sent int) {
 	if s.requests == nil {
 		s.requests = map[int]uint64{}
 	}

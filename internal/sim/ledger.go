@@ -269,3 +269,10 @@ func (l *ledger) each(destination string, f func(*series, *entry, *fate)) {
 		}
 	}
 }
+
+// find is lookup for a sample that is not stored.
+func (l *ledger) find(destination string, labels metric.Labels, p metric.Point) (sample, bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.lookup(destination, labels, p.TimeMs, p.Value)
+}

@@ -270,7 +270,7 @@ func (w *world) bounds() {
 	}
 }
 
-// room is how many bytes the ring's directory may have in good times; most is the same for the largest that it ever was.
+// room is how many bytes the ring's directory may have while nothing is wrong; most is the same for the largest that it ever was.
 func (w *world) room() int64 { w.mu.Lock(); defer w.mu.Unlock(); return directory(w.sizeMiB) }
 func (w *world) most() int64 { w.mu.Lock(); defer w.mu.Unlock(); return directory(w.largestMiB) }
 

@@ -344,3 +344,21 @@ func (l *listener) Close() error {
 func (l *listener) Addr() net.Addr { return address(l.host) }
 
 var errDead = errors.New("the process has been killed: it has no network")
+
+func (l *link) oneWay() time.Duration {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.latency
+}
+
+func (l *link) cutSince(t time.Time) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return !l.lastCut.Before(t)
+}
+
+func (l *link) answers() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return !l.deaf && !l.blackhole && l.latency < time.Second && l.bandwidth == 0
+}

@@ -10,11 +10,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/golang/snappy"
-	"github.com/klauspost/compress/zstd"
-	"github.com/prometheus/prometheus/prompb"
-	writev2 "github.com/prometheus/prometheus/prompb/io/prometheus/write/v2"
-
 	"headend-agent/internal/metric"
 )
 
@@ -154,23 +149,6 @@ func (r *receiver) answer(out http.ResponseWriter, m manner, status int) {
 	io.WriteString(out, "<html>no</html>")
 }
 
-// maxIdentical bounds how often one request may be sent that is refused for its size alone.
-const maxIdentical = 12
-
-// tooMuch refuses a request for its size, and counts how often the very same one comes.
-func (r *receiver) tooMuch(out http.ResponseWriter, m manner, body []byte) {
-	h := fnv.New64a()
-	h.Write(body)
-	r.mu.Lock()
-	r.repeated[h.Sum64()]++
-	times := r.repeated[h.Sum64()]
-	r.mu.Unlock()
-	if times == maxIdentical+1 {
-		r.world.fail("progress: %s got one request that is too large (HTTP %d) %d times", r.name, m.TooMuch, times)
-	}
-	r.answer(out, m, m.TooMuch)
-}
-
 func isV2(in *http.Request) bool { return strings.Contains(in.Header.Get("Content-Type"), "write.v2") }
 
 func refuseProtocol(in *http.Request, m manner) int {
@@ -181,108 +159,6 @@ func refuseProtocol(in *http.Request, m manner) int {
 		return http.StatusUnsupportedMediaType
 	}
 	return 0
-}
-
-// written is a decoded request.
-type written struct {
-	series  []writtenSeries
-	samples int
-}
-
-type writtenSeries struct {
-	labels metric.Labels     // without external ones
-	extern map[string]string // those
-	points []metric.Point
-}
-
-var external = map[string]bool{"instance": true, "job": true, "site": true, "relabelled": true}
-
-func decode(in *http.Request, body []byte) (w written, err error) {
-	if in.Header.Get("Content-Encoding") == "zstd" {
-		d, err := zstd.NewReader(nil, zstd.WithDecoderConcurrency(1))
-		if err != nil {
-			return w, err
-		}
-		defer d.Close()
-		if body, err = d.DecodeAll(body, nil); err != nil {
-			return w, err
-		}
-	} else if body, err = snappy.Decode(nil, body); err != nil {
-		return w, err
-	}
-	if isV2(in) {
-		var m writev2.Request
-		if err := m.Unmarshal(body); err != nil {
-			return w, err
-		}
-		for i := range m.Timeseries {
-			ts := &m.Timeseries[i]
-			var labels []metric.Label
-			for k := 0; k+1 < len(ts.LabelsRefs); k += 2 {
-				labels = append(labels, metric.Label{Name: m.Symbols[ts.LabelsRefs[k]], Value: m.Symbols[ts.LabelsRefs[k+1]]})
-			}
-			x := newWrittenSeries(labels)
-			for _, s := range ts.Samples {
-				x.points = append(x.points, metric.Point{TimeMs: s.Timestamp, Value: s.Value})
-			}
-			w.add(x)
-		}
-		return w, nil
-	}
-	var m prompb.WriteRequest
-	if err := m.Unmarshal(body); err != nil {
-		return w, err
-	}
-	for i := range m.Timeseries {
-		ts := &m.Timeseries[i]
-		var labels []metric.Label
-		for _, l := range ts.Labels {
-			labels = append(labels, metric.Label{Name: l.Name, Value: l.Value})
-		}
-		x := newWrittenSeries(labels)
-		for _, s := range ts.Samples {
-			x.points = append(x.points, metric.Point{TimeMs: s.Timestamp, Value: s.Value})
-		}
-		w.add(x)
-	}
-	return w, nil
-}
-
-func newWrittenSeries(labels []metric.Label) writtenSeries {
-	x := writtenSeries{extern: map[string]string{}}
-	var own []metric.Label
-	for _, l := range labels {
-		if external[l.Name] {
-			x.extern[l.Name] = l.Value
-		} else {
-			own = append(own, l)
-		}
-	}
-	x.labels = metric.NewLabels(own)
-	return x
-}
-
-// look checks what a request says beside its samples.
-func (r *receiver) look(w written) {
-	site := r.world.site()
-	seen := map[metric.Labels]bool{}
-	for i := range w.series {
-		s := &w.series[i]
-		if seen[s.labels] {
-			r.world.fail("truth: %s receives %s twice in one request", r.name, s.labels)
-			return
-		}
-		seen[s.labels] = true
-		if s.extern["instance"] != "simulated" || s.extern["job"] != "headend" || site != "" && s.extern["site"] != site {
-			r.world.fail("truth: %s receives %s with the external labels %v", r.name, s.labels, s.extern)
-			return
-		}
-	}
-}
-
-func (w *written) add(s writtenSeries) {
-	w.series = append(w.series, s)
-	w.samples += len(s.points)
 }
 
 // take stores what the receiver is willing to store, and answers.
@@ -380,116 +256,11 @@ func (r *receiver) reaches(in *http.Request, started time.Time) bool {
 	return r.link.answers() && in.Context().Err() == nil && time.Since(started) < answerTime
 }
 
-// isMinded tells whether Retry-After matters: what is too large is cut at once, and to the letter of the specification a batch is
-// dropped, and the next one sent.
-func (r *receiver) isMinded(status int) bool {
-	drops := r.world.destination(r.name).setup.Drop && status/100 == 4 && status != http.StatusTooManyRequests
-	return status != http.StatusRequestEntityTooLarge && !drops
-}
-
-// wish is what a receiver asks for with Retry-After.
-type wish struct {
-	at, until time.Time
-	applied   int64 // a sender that began later has not heard of it
-}
-
-func (r *receiver) ask(wait time.Duration) {
-	const most, slack = 10 * time.Minute, 3 * time.Second // DESIGN; the answer's way
-	now := time.Now()
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.asked = wish{now, now.Add(min(wait, most) - slack), r.world.applied.Load()}
-}
-
-// early notes a request that comes before the time that the receiver has asked for. With two lanes one may be on its way.
-func (r *receiver) early() {
-	r.mu.Lock()
-	p := r.asked
-	r.mu.Unlock()
-	d := r.world.destination(r.name)
-	if time.Now().Before(p.until) && p.applied == r.world.applied.Load() && !d.setup.LiveFirst && !r.link.cutSince(p.at) {
-		r.world.fail("progress: %s is asked again after %s, which has asked for %s or more", r.name, time.Since(p.at), p.until.Sub(p.at))
-	}
-}
-
-// mostAMinute bounds how often a receiver is asked that answers the same to everything.
-const mostAMinute = 120
-
-func (r *receiver) hammered() {
-	r.mu.Lock()
-	last := &r.hopeless[r.answers%mostAMinute]
-	since := time.Since(*last)
-	*last = time.Now()
-	r.answers++
-	again := r.answers > mostAMinute && since < time.Minute
-	r.mu.Unlock()
-	if again {
-		r.world.fail("progress: %s is asked more than %d times in %s while it refuses everything", r.name, mostAMinute, since)
-	}
-}
-
-// tardiness is how often the same request did not get through in time.
-type tardiness struct {
-	body    uint64 // its hash, or its length where it has not come to its end
-	applied int64  // by the same sender
-	times   int
-}
-
-// mostTardy bounds that: after three times a request is made smaller, unless it has few samples.
-const (
-	mostTardy  = 5
-	fewSamples = 100
-)
-
-// late notes a request that its sender has given up.
-func (r *receiver) late(in *http.Request, body []byte) {
-	t := tardiness{uint64(in.ContentLength), r.world.applied.Load(), 1}
-	if body != nil {
-		h := fnv.New64a()
-		h.Write(body)
-		t.body = h.Sum64()
-	}
-	r.mu.Lock()
-	if last := r.tardy; last.body == t.body && last.applied == t.applied {
-		t.times += last.times
-	}
-	r.tardy = t
-	r.mu.Unlock()
-	if t.times == mostTardy+1 {
-		r.world.fail("progress: %s got one request of %d bytes that takes too long %d times", r.name, in.ContentLength, t.times)
-	}
-}
-
 // longestWork bounds how long a receiver works on a request.
 const longestWork = 10 * time.Minute
 
 // answerTime is within what an answer reaches every sender before it gives up: remote_timeout, less the way there and back.
 const answerTime = 20 * time.Second
-
-func (l *link) oneWay() time.Duration {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.latency
-}
-
-func (l *link) cutSince(t time.Time) bool {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return !l.lastCut.Before(t)
-}
-
-func (l *link) answers() bool {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return !l.deaf && !l.blackhole && l.latency < time.Second && l.bandwidth == 0
-}
-
-// find is lookup for a sample that is not stored.
-func (l *ledger) find(destination string, labels metric.Labels, p metric.Point) (sample, bool) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.lookup(destination, labels, p.TimeMs, p.Value)
-}
 
 // poisoned tells whether a series is one of those that the receiver refuses.
 func poisoned(labels metric.Labels, oneIn int) bool {

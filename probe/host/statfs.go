@@ -146,21 +146,19 @@ func (a *asker) heed(running map[int]*statfsCall, finished <-chan int, late <-ch
 	if len(running) == 0 {
 		return false
 	}
+	var i int
 	select {
-	case i := <-finished:
-		a.answers[i] = running[i].answer
-		delete(running, i)
-		return true
+	case i = <-finished: // also where it is too late for others
 	default:
+		select {
+		case i = <-finished:
+		case <-late:
+			return false
+		}
 	}
-	select {
-	case i := <-finished:
-		a.answers[i] = running[i].answer
-		delete(running, i)
-		return true
-	case <-late:
-		return false
-	}
+	a.answers[i] = running[i].answer
+	delete(running, i)
+	return true
 }
 
 // release forgets the stuck mounts whose call has returned.

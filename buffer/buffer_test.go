@@ -121,7 +121,8 @@ func TestDestinationsHaveTheirOwnCursors(t *testing.T) {
 	})
 }
 
-// A destination that is taken out of the configuration while it waits, and put back, has lost nothing, though another one has all.
+// A destination that is taken out of the configuration while it waits, and put back, has lost nothing, though another
+// one has all.
 func TestDestinationThatIsTakenOutForAMoment(t *testing.T) {
 	suite(t, func(t *testing.T, r *rig) {
 		if r.cfg.Path == "" {

@@ -184,7 +184,8 @@ func (b *Buffer) commitSegment() bool {
 	return true
 }
 
-// saved notes that a range is on disk now. Where a destination has got something of it before, the record there does not know that.
+// saved notes that a range is on disk now. Where a destination has got something of it before, the record there does
+// not know that.
 func (b *Buffer) saved(s span) {
 	if s.empty() {
 		return

@@ -65,7 +65,9 @@ const liveBatch = 40_000
 func (l *lane) plan(limit metric.Limit) time.Duration {
 	r, b := l.reader, l.reader.b
 	l.giveBack()
-	if l == &r.lanes[1] && !l.timeless { // else what is newer waits for the same, but for a few samples with times of their own
+	// What waits for the time is not left behind: what is newer waits for the same, but for a few samples with times of
+	// their own.
+	if l == &r.lanes[1] && !l.timeless {
 		r.leap(limit.Samples)
 	}
 	s, wait := l.next(time.Now())

@@ -66,8 +66,9 @@ func (r *Reader) giveBack() {
 	}
 }
 
-// Retire lays down the cursor of a destination that is no longer configured. Should it come again within a week, it goes on where it
-// was, as far as the ring on disk still has that. So what it waits for is written there first: memory is kept for nobody.
+// Retire lays down the cursor of a destination that is no longer configured. Should it come again within a week, it
+// goes on where it was, as far as the ring on disk still has that. So what it waits for is written there first: memory
+// is kept for nobody.
 func (b *Buffer) Retire(destination string) {
 	b.mu.Lock()
 	r := b.readers[destination]

@@ -237,8 +237,8 @@ func TestReloadThatNobodyHears(t *testing.T) {
 	})
 }
 
-// A file of the configuration that cannot be read, and does not fail either, keeps neither the old configuration from working nor the
-// agent from stopping.
+// A file of the configuration that cannot be read, and does not fail either, keeps neither the old configuration from
+// working nor the agent from stopping.
 func TestReloadOfAFileThatHangs(t *testing.T) {
 	r := runAgent(t, "")
 	if err := os.Remove(r.opts.configFile); err != nil {

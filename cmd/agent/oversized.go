@@ -42,7 +42,8 @@ func warnOversized(w io.Writer, cfg *config.Config, env probe.Env) {
 // labelled is a probe whose series all bear labels from the configuration.
 type labelled interface{ Labels() metric.Labels }
 
-// declared makes a series of each family that the probes can emit, with short values, and one for each that has labels of its own.
+// declared makes a series of each family that the probes can emit, with short values, and one for each that has labels
+// of its own.
 func declared(list []probe.Instance) (series []metric.Ref) {
 	families := map[string][]*metric.Desc{}
 	for _, k := range kinds() {

@@ -100,7 +100,8 @@ const driverGrace = 12 * time.Second
 // newAgent builds the parts. Its errors are about the configuration.
 func newAgent(o *options, cfg *config.Config, log *slog.Logger) (*agent, error) {
 	a := &agent{
-		opts: o, log: log, cfg: cfg, table: metric.NewTable(), reloads: make(chan chan error), over: make(chan struct{}), started: time.Now(), systemd: newNotifier(log),
+		opts: o, log: log, cfg: cfg, table: metric.NewTable(), reloads: make(chan chan error),
+		over: make(chan struct{}), started: time.Now(), systemd: newNotifier(log),
 	}
 	if err := a.check(cfg); err != nil {
 		return nil, err
@@ -248,7 +249,8 @@ func (a *agent) reload(ctx context.Context) error {
 	}
 }
 
-// readTime is how long the configuration may take to be read: one of its files may lie on a server that is dead, or be a pipe.
+// readTime is how long the configuration may take to be read: one of its files may lie on a server that is dead, or be
+// a pipe.
 const readTime = 10 * time.Second
 
 // read reads the configuration, unless ctx ends before. The reading before this one may still hang.
